@@ -1,0 +1,64 @@
+import { message } from './message.ts';
+
+interface Reason {
+  readonly reason: string;
+}
+
+/** Messages of the command line, the configuration and the boot as a whole. */
+export const bootMessages = {
+  SERVICES_SUCCEEDED: message<Record<never, never>>({
+    id: 'HPL10001I',
+    component: 'hpcr-catch-success',
+    text: () => 'Services succeeded -> systemd triggered hpl-catch-success service',
+    systemAction: 'all required services are up',
+    userAction: 'none',
+  }),
+  SERVICE_FAILED: message<Record<never, never>>({
+    id: 'HPL10000E',
+    component: 'hpcr-catch-failure',
+    text: () => 'One or more service failed -> systemd triggered hpl-catch-failed service',
+    systemAction: 'the guest powers off',
+    userAction: 'read the error above it in the journal or on the console',
+    exit: 1,
+  }),
+  USAGE: message<Reason>({
+    id: 'TSD00002E',
+    component: 'triseed',
+    text: ({ reason }) => `wrong usage: ${reason}`,
+    systemAction: 'nothing was read or written',
+    userAction: 'see triseed --help, or the --help of the command',
+    exit: 2,
+  }),
+  CONFIGURATION_INVALID: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD00003E',
+    component: 'triseed',
+    text: ({ path, reason }) => `agent configuration ${path} is not usable: ${reason}`,
+    systemAction: 'nothing was touched',
+    userAction: 'correct the configuration file; docs/configuration.md lists every field',
+    exit: 3,
+  }),
+  FILE_UNREADABLE: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD00004E',
+    component: 'triseed',
+    text: ({ path, reason }) => `cannot read ${path}: ${reason}`,
+    systemAction: 'nothing was written',
+    userAction: 'check the path and its permissions',
+    exit: 3,
+  }),
+  FILE_UNWRITABLE: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD00005E',
+    component: 'triseed',
+    text: ({ path, reason }) => `cannot write ${path}: ${reason}`,
+    systemAction: 'the file there, if any, is as it was',
+    userAction: 'check the path, its permissions and the free space',
+    exit: 3,
+  }),
+  COMMAND_NOT_STARTED: message<{ readonly program: string; readonly reason: string }>({
+    id: 'TSD00006E',
+    component: 'triseed',
+    text: ({ program, reason }) => `cannot start ${program}: ${reason}`,
+    systemAction: 'the step that needed it did not happen',
+    userAction: 'install the package that brings this program',
+    exit: 3,
+  }),
+} as const;

@@ -1,0 +1,35 @@
+/** The agent's own configuration, part of the measured image (design §12). contract-schema/agent.json is its schema. */
+import type { Profile } from './contract/types.ts';
+
+export type ContractSourceSetting =
+  | { readonly nocloud: string }
+  | { readonly credential: string }
+  | { readonly file: string };
+
+export interface AgentConfiguration {
+  readonly contract: {
+    readonly sources: readonly ContractSourceSetting[];
+    readonly key: string;
+    readonly profile: Profile;
+    /** SPKI SHA-256 fingerprints, lower-case hex; empty accepts any signer with a warning. */
+    readonly trustedSigners: readonly string[];
+    readonly minimumSerial: number;
+  };
+  readonly kms: {
+    readonly iam: string;
+    /** Service instance id → base URL. */
+    readonly endpoints: Readonly<Record<string, string>>;
+    readonly ca: readonly string[];
+    readonly proxy: string | null;
+    readonly pollSeconds: number;
+    readonly onRevoked: 'grace' | 'immediate';
+  };
+  readonly volumes: {
+    /** Volume key → device path, overriding discovery. */
+    readonly devices: Readonly<Record<string, string>>;
+    readonly deviceWaitSeconds: number;
+    readonly legacyProfiles: readonly ('luks1' | 'cbc-essiv')[];
+  };
+  readonly paths: { readonly state: string; readonly run: string };
+  readonly power: 'systemd' | 'report';
+}

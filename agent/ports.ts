@@ -40,6 +40,13 @@ export interface Files {
   writeAtomically(path: string, bytes: Uint8Array, mode: number): Promise<void>;
   /** Creates the file with `mode`; throws FILE_UNWRITABLE when anything is there already. */
   writeNew(path: string, bytes: Uint8Array, mode: number): Promise<void>;
+  /** Creates a sparse file of `sizeBytes` holding `pieces`; meant for memory-backed folders, so without fsync. */
+  writeSparse(
+    path: string,
+    sizeBytes: number,
+    pieces: readonly { readonly offset: number; readonly bytes: Uint8Array }[],
+    mode: number,
+  ): Promise<void>;
   makeFolder(path: string, mode: number): Promise<void>;
   /** What is at `path` without following a final symbolic link. */
   kind(path: string): Promise<'absent' | 'file' | 'folder' | 'link' | 'other'>;
@@ -149,7 +156,16 @@ export interface Journal {
   note(component: string, text: string): void;
 }
 
+export interface Locks {
+  /**
+   * Takes the machine-wide lock `name`; null when another process holds it. The kernel releases it when the holder
+   * ends, however it ends.
+   */
+  acquire(name: string): Promise<{ release(): Promise<void> } | null>;
+}
+
 export interface Host {
+  readonly locks: Locks;
   readonly run: RunCommand;
   readonly files: Files;
   readonly disks: Disks;

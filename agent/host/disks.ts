@@ -1,0 +1,128 @@
+/** Disks as sysfs shows them, and positioned reads and writes on them or on plain files. */
+import { constants } from 'node:fs';
+import { open, readdir, readFile } from 'node:fs/promises';
+import { AgentError } from '../errors.ts';
+import type { BlockDevice, DiskEntry, Disks } from '../ports.ts';
+import { privateBuffer } from '../secret.ts';
+
+/** sysfs counts in units of 512 bytes whatever the logical sector size (Documentation/ABI/stable/sysfs-block). */
+const sysfsSectorBytes = 512;
+/** Not disks a volume can live on: stacked, memory-backed or removable-media devices. */
+const notADisk = /^(loop|ram|zram|dm-|md|sr|fd|nbd)/;
+
+const readText = async (path: string): Promise<string | null> => {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch {
+    return null;
+  }
+};
+
+const names = async (path: string): Promise<readonly string[]> => {
+  try {
+    return (await readdir(path)).sort();
+  } catch {
+    return [];
+  }
+};
+
+const mountPointsOf = (mountInfo: string, numbers: ReadonlySet<string>): readonly string[] =>
+  mountInfo
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter((fields) => fields[2] !== undefined && numbers.has(fields[2]))
+    .map((fields) => fields[4] ?? '');
+
+const serialOf = async (folder: string): Promise<string | null> => {
+  const serial = (await readText(`${folder}/serial`)) ?? (await readText(`${folder}/device/serial`));
+  return serial === null || serial === '' || serial === '(null)' ? null : serial;
+};
+
+const diskEntry = async (name: string, mountInfo: string): Promise<DiskEntry> => {
+  const folder = `/sys/block/${name}`;
+  const partitionNames = (await names(folder)).filter((entry) => entry.startsWith(name));
+  const bytesOf = async (path: string): Promise<number> => Number((await readText(path)) ?? '0') * sysfsSectorBytes;
+  const partitions = await Promise.all(
+    partitionNames.map(async (partition) => ({
+      name: partition,
+      path: `/dev/${partition}`,
+      number: Number((await readText(`${folder}/${partition}/partition`)) ?? '0'),
+      startBytes: await bytesOf(`${folder}/${partition}/start`),
+      sizeBytes: await bytesOf(`${folder}/${partition}/size`),
+    })),
+  );
+  const folders = [folder, ...partitionNames.map((partition) => `${folder}/${partition}`)];
+  const numbers = await Promise.all(folders.map((path) => readText(`${path}/dev`)));
+  const holders = await Promise.all(folders.map((path) => names(`${path}/holders`)));
+  return {
+    name,
+    path: `/dev/${name}`,
+    sizeBytes: await bytesOf(`${folder}/size`),
+    serial: await serialOf(folder),
+    readOnly: (await readText(`${folder}/ro`)) === '1',
+    partitions: partitions.sort((a, b) => a.number - b.number),
+    holders: holders.flat(),
+    mountPoints: mountPointsOf(mountInfo, new Set(numbers.filter((number) => number !== null))),
+  };
+};
+
+const list: Disks['list'] = async () => {
+  const mountInfo = (await readText('/proc/self/mountinfo')) ?? '';
+  const found = (await names('/sys/block')).filter((name) => !notADisk.test(name));
+  return (await Promise.all(found.map((name) => diskEntry(name, mountInfo)))).filter((disk) => disk.sizeBytes > 0);
+};
+
+const failed = (what: 'read' | 'write', path: string, cause: unknown): AgentError => {
+  const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+  return new AgentError(what === 'read' ? 'FILE_UNREADABLE' : 'FILE_UNWRITABLE', { path, reason }, { cause });
+};
+
+const openDevice: Disks['open'] = async (path, access) => {
+  const mode = access === 'read' ? constants.O_RDONLY : constants.O_RDWR;
+  const handle = await open(path, mode).catch((cause: unknown) => {
+    throw failed('read', path, cause);
+  });
+  // A block device reports size 0 to stat; sysfs, keyed by its device number, knows it.
+  const stat = await handle.stat();
+  const number = `${(stat.rdev >> 8) & 0xfff}:${(stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00)}`;
+  const sectors = stat.isBlockDevice() ? await readText(`/sys/dev/block/${number}/size`) : null;
+  const sizeBytes = stat.isBlockDevice() ? Number(sectors ?? '0') * sysfsSectorBytes : stat.size;
+  const device: BlockDevice = {
+    path,
+    sizeBytes,
+    read: async (offset, length) => {
+      if (offset < 0 || length < 0 || offset + length > sizeBytes) throw failed('read', path, 'beyond the end');
+      const bytes = privateBuffer(length);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch((cause: unknown) => {
+          throw failed('read', path, cause);
+        });
+        if (bytesRead === 0) throw failed('read', path, 'ended early');
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    write: async (offset, bytes) => {
+      if (offset < 0 || offset + bytes.length > sizeBytes) throw failed('write', path, 'beyond the end');
+      let done = 0;
+      while (done < bytes.length) {
+        const { bytesWritten } = await handle
+          .write(bytes, done, bytes.length - done, offset + done)
+          .catch((cause: unknown) => {
+            throw failed('write', path, cause);
+          });
+        done += bytesWritten;
+      }
+    },
+    flush: async () => {
+      await handle.sync().catch((cause: unknown) => {
+        throw failed('write', path, cause);
+      });
+    },
+    close: () => handle.close(),
+  };
+  return device;
+};
+
+export const disks: Disks = { list, open: openDevice };

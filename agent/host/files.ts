@@ -1,0 +1,152 @@
+/** Files and folders. Writes are atomic or exclusive; nothing follows a link it was not asked to follow. */
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, readdir, realpath, rename, rm, statfs } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { AgentError } from '../errors.ts';
+import type { Files } from '../ports.ts';
+
+/** statfs(2) magic numbers of file systems that live in memory. */
+const inMemoryTypes = new Set([0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */]);
+
+const reasonOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
+const isAbsent = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(reasonOf(error));
+const unreadable = (path: string, reason: string, cause?: unknown): AgentError =>
+  new AgentError('FILE_UNREADABLE', { path, reason }, { cause });
+const unwritable = (path: string, error: unknown): AgentError =>
+  new AgentError('FILE_UNWRITABLE', { path, reason: reasonOf(error) }, { cause: error });
+
+const read: Files['read'] = async (path, maxBytes) => {
+  try {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await handle.stat()).isFile()) throw unreadable(path, 'not a regular file');
+      // Read to the end rather than to the size: files of /proc and /sys say they are empty.
+      const chunks: Buffer[] = [];
+      let total = 0;
+      for (;;) {
+        const chunk = Buffer.from(new ArrayBuffer(Math.min(65_536, maxBytes + 1 - total)));
+        const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+        if (bytesRead === 0) break;
+        total += bytesRead;
+        if (total > maxBytes) throw unreadable(path, `larger than ${maxBytes} bytes`);
+        chunks.push(chunk.subarray(0, bytesRead));
+      }
+      return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (isAbsent(error)) return null;
+    if (error instanceof AgentError) throw error;
+    throw unreadable(path, reasonOf(error), error);
+  }
+};
+
+const writeNew: Files['writeNew'] = async (path, bytes, mode) => {
+  try {
+    const handle = await open(path, 'wx', mode);
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+};
+
+const syncFolder = async (path: string): Promise<void> => {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const writeAtomically: Files['writeAtomically'] = async (path, bytes, mode) => {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`);
+  try {
+    await rm(temporary, { force: true });
+    await writeNew(temporary, bytes, mode);
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    if (error instanceof AgentError) throw new AgentError('FILE_UNWRITABLE', { path, reason: reasonOf(error.cause) });
+    throw unwritable(path, error);
+  }
+};
+
+const writeSparse: Files['writeSparse'] = async (path, sizeBytes, pieces, mode) => {
+  try {
+    const handle = await open(path, 'wx', mode);
+    try {
+      await handle.truncate(sizeBytes);
+      for (const { offset, bytes } of pieces) await handle.write(bytes, 0, bytes.length, offset);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+};
+
+const kind: Files['kind'] = async (path) => {
+  try {
+    const found = await lstat(path);
+    if (found.isFile()) return 'file';
+    if (found.isDirectory()) return 'folder';
+    return found.isSymbolicLink() ? 'link' : 'other';
+  } catch (error) {
+    if (isAbsent(error)) return 'absent';
+    throw unreadable(path, reasonOf(error), error);
+  }
+};
+
+export const files: Files = {
+  read,
+  writeNew,
+  writeAtomically,
+  writeSparse,
+  kind,
+  makeFolder: async (path, mode) => {
+    try {
+      await mkdir(path, { recursive: true, mode });
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+  },
+  list: async (path) => {
+    try {
+      return (await readdir(path)).sort();
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw unreadable(path, reasonOf(error), error);
+    }
+  },
+  remove: async (path) => {
+    try {
+      await rm(path, { force: true });
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+  },
+  resolve: async (path) => {
+    try {
+      return await realpath(path);
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      throw unreadable(path, reasonOf(error), error);
+    }
+  },
+  isInMemory: async (path) => {
+    try {
+      return inMemoryTypes.has((await statfs(path)).type >>> 0);
+    } catch (error) {
+      throw unreadable(path, reasonOf(error), error);
+    }
+  },
+};

@@ -1,2 +1,142 @@
-/** Messages of keyd. Wording is not tested; names and ids are stable. */
-export const keydMessages = {} as const;
+/** Messages of keyd. Wording is not tested; names and ids are stable. HPL18nnnx: IBM Cloud docs, "Message reference". */
+import { message } from '../message.ts';
+import { renderDuration } from './duration.ts';
+
+interface OfVolume {
+  /** Volume key of the contract. */
+  readonly volume: string;
+}
+interface OfVolumeWithReason extends OfVolume {
+  readonly reason: string;
+}
+
+const component = 'keydaemon';
+
+export const keydMessages = {
+  KEY_DAEMON_STARTED: message<OfVolume>({
+    id: 'HPL18003I',
+    component,
+    text: ({ volume }) => `key daemon started -> data volume ${volume}`,
+    systemAction: 'the root key of this volume is polled from now on',
+    userAction: 'none',
+  }),
+  KEY_ROTATED: message<OfVolume>({
+    id: 'HPL18001I',
+    component,
+    text: ({ volume }) => `root key was rotated, the wrapped seed is renewed -> data volume ${volume}`,
+    systemAction: 'the volume keeps the new wrapping; data and passphrase are as they were',
+    userAction: 'none',
+  }),
+  KEY_REACHABLE: message<OfVolume>({
+    id: 'HPL18002I',
+    component,
+    text: ({ volume }) => `root key is active again before the time limit -> data volume ${volume}`,
+    systemAction: 'polling goes on; no restart will happen',
+    userAction: 'none',
+  }),
+  KEY_NOT_VALID: message<
+    OfVolume & {
+      readonly keyState: string;
+      /** From now to the restart, in milliseconds. */
+      readonly restartInMs: number;
+      /** From now to the power-off, when the key stays as it is, in milliseconds. */
+      readonly powerOffInMs: number;
+    }
+  >({
+    id: 'HPL18002W',
+    component,
+    text: ({ volume, keyState, restartInMs, powerOffInMs }) =>
+      `root key is not usable: ${keyState}; the guest restarts in ${renderDuration(restartInMs)} and powers off in ` +
+      `${renderDuration(powerOffInMs)} unless the key is active before -> data volume ${volume}`,
+    systemAction: 'the volume stays open until then; the key is polled more often',
+    userAction: 'enable or restore the root key, or mend the access to the key management service',
+  }),
+  REBOOT_WARNING: message<OfVolumeWithReason>({
+    id: 'HPL18003W',
+    component,
+    text: ({ volume, reason }) => `the guest restarts in a few seconds: ${reason} -> data volume ${volume}`,
+    systemAction: 'the workload is stopped, all data volumes are closed, then the guest restarts',
+    userAction: 'enable or restore the root key; the next start waits for it as long as kmsTimeout says',
+  }),
+  UNEXPECTED_FAILURE: message<OfVolumeWithReason>({
+    id: 'HPL18001W',
+    component,
+    text: ({ volume, reason }) => `unexpected failure: ${reason} -> data volume ${volume}`,
+    systemAction: 'counted as an answer that did not come; the guest restarts when it lasts longer than kmsTimeout',
+    userAction: 'this is a bug in triseed, please report it',
+  }),
+  REWRAP_FAILED: message<OfVolumeWithReason & { readonly retryInMs: number }>({
+    id: 'HPL18002E',
+    component,
+    text: ({ volume, reason, retryInMs }) =>
+      `wrapped seed could not be renewed after a rotation: ${reason}; next attempt in ${renderDuration(retryInMs)} ` +
+      `-> data volume ${volume}`,
+    systemAction: 'the volume keeps the wrapping it has, which the key service can still unwrap; polling goes on',
+    userAction: 'keep the older version of the root key until the renewal is reported',
+  }),
+  SAVE_KEY_FAILED: message<OfVolumeWithReason & { readonly retryInMs: number }>({
+    id: 'HPL18007E',
+    component,
+    text: ({ volume, reason, retryInMs }) =>
+      `renewed seed could not be stored: ${reason}; next attempt in ${renderDuration(retryInMs)} -> data volume ${volume}`,
+    systemAction: 'the volume keeps the old wrapping, which the key service can still unwrap; polling goes on',
+    userAction: 'check the disk; keep the older version of the root key until the renewal is reported',
+  }),
+  START_KEY_DAEMON_FAILED: message<{ readonly reason: string }>({
+    id: 'HPL18003E',
+    component,
+    text: ({ reason }) => `key daemon was started wrongly: ${reason}`,
+    systemAction: 'the daemon did not start',
+    userAction: 'the daemon is started by systemd after triseed boot, not by hand',
+    exit: 1,
+  }),
+  KEY_DAEMON_FAILED: message<{ readonly reason: string }>({
+    id: 'HPL18004E',
+    component,
+    text: ({ reason }) => `key daemon ended with an error: ${reason}`,
+    systemAction: 'all data volumes are closed and the guest restarts',
+    userAction: 'read the lines of keydaemon above it',
+    exit: 1,
+  }),
+  KEY_DAEMON_CONFIGURATION: message<{ readonly path: string; readonly reason: string }>({
+    id: 'HPL18006E',
+    component,
+    text: ({ path, reason }) => `what the key daemon needs is missing or not usable: ${path}: ${reason}`,
+    systemAction: 'the daemon does not run; all data volumes are closed and the guest restarts',
+    userAction: 'read the lines of the boot above it; triseed boot writes this file',
+    exit: 1,
+  }),
+  REVOKE_NOT_STARTED: message<{ readonly unit: string; readonly reason: string }>({
+    id: 'TSD18001E',
+    component,
+    text: ({ unit, reason }) => `systemd did not start ${unit}: ${reason}`,
+    systemAction: 'the daemon ends, which makes systemd start that unit itself',
+    userAction: 'none; power the guest off from outside if it does not restart within minutes',
+    exit: 1,
+  }),
+  REVOKE_STEP_FAILED: message<{ readonly step: string; readonly reason: string }>({
+    id: 'TSD18001W',
+    component,
+    text: ({ step, reason }) => `${step}: ${reason}`,
+    systemAction: 'the revocation goes on with its next step',
+    userAction: 'none',
+  }),
+  VOLUME_CLOSED: message<OfVolume & { readonly by: 'removal' | 'wipe' }>({
+    id: 'TSD18002I',
+    component,
+    text: ({ volume, by }) =>
+      by === 'removal'
+        ? `volume is closed -> data volume ${volume}`
+        : `volume was busy: it is suspended and its key is wiped from the kernel -> data volume ${volume}`,
+    systemAction: 'no key of this volume is left in the kernel',
+    userAction: 'none',
+  }),
+  VOLUME_NOT_CLOSED: message<OfVolume>({
+    id: 'TSD18002E',
+    component,
+    text: ({ volume }) => `volume could neither be closed nor be stripped of its key -> data volume ${volume}`,
+    systemAction: 'the guest is restarted by force at once',
+    userAction: 'none; the restart takes the key with it',
+    exit: 1,
+  }),
+} as const;

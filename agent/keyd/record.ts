@@ -1,0 +1,85 @@
+/** What the daemon leaves behind for its successor of the same boot, and the one line it shows in `systemctl status`. */
+import { type Json, parseStrictJson } from '../volumes/strict-json.ts';
+import type { Grace, Kept, Revocation, State } from './state.ts';
+
+export const keptOf = (state: State): Kept => ({
+  version: 1,
+  bootId: state.bootId,
+  keys: state.keys.map(({ key, lastGoodMs }) => ({ key, lastGoodMs })),
+  volumes: state.volumes.map(({ volume, grace, wrapped, keyVersion }) => ({ volume, grace, wrapped, keyVersion })),
+  revocation: state.revocation,
+});
+
+export const describeStatus = (state: State): string => {
+  const troubled = state.volumes.filter(({ grace }) => grace !== null).map(({ volume }) => volume);
+  const count = `${state.volumes.length} ${state.volumes.length === 1 ? 'volume' : 'volumes'}`;
+  return troubled.length === 0
+    ? `${count} guarded, every root key is active`
+    : `${count} guarded, no usable root key for ${troubled.join(', ')}`;
+};
+
+export const renderKept = (kept: Kept): string => `${JSON.stringify(kept)}\n`;
+
+type Fields = { readonly [key: string]: Json };
+class Malformed extends Error {}
+
+const fields = (value: Json | undefined): Fields => {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new Malformed();
+  return value as Fields;
+};
+const list = (value: Json | undefined): readonly Json[] => {
+  if (!Array.isArray(value)) throw new Malformed();
+  return value;
+};
+const text = (value: Json | undefined): string => {
+  if (typeof value !== 'string') throw new Malformed();
+  return value;
+};
+const number = (value: Json | undefined): number => {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new Malformed();
+  return value;
+};
+
+const graceFrom = (value: Json | undefined): Grace | null => {
+  if (value === null) return null;
+  const { sinceMs, deadlineMs, attempts, refused } = fields(value);
+  if (typeof refused !== 'boolean') throw new Malformed();
+  return { sinceMs: number(sinceMs), deadlineMs: number(deadlineMs), attempts: number(attempts), refused };
+};
+
+const revocationFrom = (value: Json | undefined): Revocation | null => {
+  if (value === null) return null;
+  const { volume, reason } = fields(value);
+  return { volume: text(volume), reason: text(reason) };
+};
+
+/** Reads a record of `renderKept`; null when it is none. */
+export const parseKept = (bytes: string): Kept | null => {
+  const parsed = parseStrictJson(bytes);
+  if (parsed === null) return null;
+  try {
+    const { version, bootId, keys, volumes, revocation } = fields(parsed.value);
+    if (version !== 1) return null;
+    return {
+      version,
+      bootId: text(bootId),
+      keys: list(keys).map((entry) => {
+        const { key, lastGoodMs } = fields(entry);
+        return { key: text(key), lastGoodMs: number(lastGoodMs) };
+      }),
+      volumes: list(volumes).map((entry) => {
+        const { volume, grace, wrapped, keyVersion } = fields(entry);
+        return {
+          volume: text(volume),
+          grace: graceFrom(grace),
+          wrapped: text(wrapped),
+          keyVersion: text(keyVersion),
+        };
+      }),
+      revocation: revocationFrom(revocation),
+    };
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+};

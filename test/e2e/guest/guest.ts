@@ -1,0 +1,315 @@
+/**
+ * A whole Linux guest (kernel, systemd, udev, dm-crypt) as an ordinary unprivileged process, in about a second.
+ *
+ *   const scratch = openScratch('name');                      // below .cache/guests/, everything is written there
+ *   const disk = createDisk(scratch, { name: 'data', sizeBytes: 64 << 20, serial: 'abc' });   // /dev/disk/by-id/virtio-abc
+ *   const guest = createGuest(scratch, { disks: [disk], network: true, wantedUnits: ['triseed.target'], files: { … } });
+ *   guest.start();                                            // one boot; the disks stay, everything else is new each time
+ *   await guest.ready();                                      // wanted units started, disks have their names
+ *   await guest.run('cryptsetup --version');                  // { status, stdout, stderr, bytes }
+ *   await guest.waitForText(/HPL10001I/, 20_000);             // in this boot's console, which carries the whole journal
+ *   guest.journal();                                          // [{ at, identifier, pid, text }] of this boot
+ *   guest.cutNetwork(); guest.mendNetwork();                  // the host's 127.0.0.1 is 10.0.2.2 in the guest
+ *   await guest.cutPower();                                   // SIGKILL; finished writes are on the disks
+ *   await guest.waitForExit(30_000);                          // poweredOff | restarting | panicked | killed | timedOut | failed
+ *   await guest.stop(); scratch.remove();                     // or `await using guest`, `using scratch`
+ *
+ * `onLine` gives the console line by line as it happens. Whatever becomes of the driver, nothing outlives it: the starter
+ * (starter.pl) kills the guest when the driver's end of its socket closes, and every guest has a time limit.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { commandLine, type Outcome, outcomeOf } from './command-line.ts';
+import { Console, type JournalLine } from './console.ts';
+import { allowedCpus, checkout, memoryFolder, place } from './place.ts';
+import { type Recorded, readRecorded, recordingMarks } from './recorder.ts';
+import { type Disk, handOver, type Scratch } from './scratch.ts';
+import { type CommandOptions, type CommandResult, Shell } from './shell.ts';
+import { type GuestFiles, writeTree } from './tree.ts';
+
+export interface GuestOptions {
+  readonly hostname?: string;
+  /** In order /dev/ubda, /dev/ubdb, … */
+  readonly disks?: readonly Disk[];
+  /** /dev/ubdp, label cidata. */
+  readonly contractDisk?: Disk;
+  readonly network?: boolean;
+  /** Units started with the guest, after basic.target. Those of the checkout's systemd folder are installed. */
+  readonly wantedUnits?: readonly string[];
+  /** Further or replaced files, by absolute path; read again at each start. */
+  readonly files?: GuestFiles;
+  /** Host programs whose arguments and environment are recorded (recorder.ts). */
+  readonly recordPrograms?: readonly string[];
+  readonly memoryMiB?: number;
+  /** Each boot is killed after this many seconds, whatever happens to the driver. Default 120. */
+  readonly limitSeconds?: number;
+  readonly kernelArguments?: readonly string[];
+}
+
+interface Boot {
+  readonly process: ChildProcess;
+  readonly control: Duplex;
+  readonly console: Console;
+  readonly shell: Shell;
+  readonly ended: Promise<Outcome>;
+  readonly startedAt: number;
+  running: boolean;
+}
+
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+/** Tests that run at the same time (tap numbers its jobs) start counting at different CPUs. */
+let nextCpu = Number(process.env.TAP_JOB_ID ?? 0);
+
+const takeCpu = (): number => {
+  const cpus = allowedCpus();
+  return cpus[nextCpu++ % cpus.length] ?? 0;
+};
+
+const environment = (folder: string, memoryMiB: number): NodeJS.ProcessEnv => ({
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: folder,
+  TMPDIR: memoryFolder(memoryMiB << 20, folder),
+});
+
+export class Guest {
+  readonly name: string;
+  /** Where this guest's tree, consoles and records are. */
+  readonly folder: string;
+  readonly #options: GuestOptions;
+  readonly #cpu = takeCpu();
+  readonly #listeners = new Set<(line: string) => void>();
+  readonly #consoles: Console[] = [];
+  #boot: Boot | undefined;
+
+  constructor(scratch: Scratch, options: GuestOptions) {
+    this.name = options.hostname ?? 'guest';
+    this.#options = options;
+    this.folder = mkdtempSync(scratch.path(`${this.name}-`));
+    handOver(this.folder);
+  }
+
+  /** Starts the guest's process and returns at once. `ready`, `run` and `waitForText` wait for what they need. */
+  start(): void {
+    if (this.#boot?.running) throw new Error(`${this.name} is running`);
+    const { inside, owner, prefix, guestMount } = place();
+    const { disks = [], contractDisk, network = false, memoryMiB = 512, recordPrograms = [] } = this.#options;
+    const tree = join(this.folder, 'tree');
+    rmSync(tree, { recursive: true, force: true });
+    const { files = {}, wantedUnits = [] } = this.#options;
+    writeTree(tree, { hostname: this.name, files, wantedUnits, recordPrograms });
+    const recorded = recordPrograms.length === 0 ? null : this.#recordingFolder();
+    const seenInside = (disk: Disk): Disk => ({ ...disk, file: inside(disk.file) });
+    const program = commandLine({
+      cpu: this.#cpu,
+      memoryMiB,
+      network,
+      disks: disks.map(seenInside),
+      contractDisk: contractDisk === undefined ? null : seenInside(contractDisk),
+      paths: {
+        init: inside(here('./init')),
+        tree: inside(tree),
+        checkout: inside(checkout),
+        recorded: recorded === null ? null : inside(recorded),
+        guestMount,
+      },
+      extra: this.#options.kernelArguments ?? [],
+    });
+    const consoleFile = join(this.folder, `console-${this.#consoles.length + 1}.log`);
+    const descriptor = openSync(consoleFile, 'ax', 0o644);
+    const limit = String(this.#options.limitSeconds ?? 120);
+    const starter = ['perl', inside(here('./starter.pl')), limit, network ? '1' : '0', ...program];
+    const [first = '', ...rest] = [...prefix, 'sh', '-c', 'cd "$0" && exec "$@"', inside(this.folder), ...starter];
+    const child = spawn(first, rest, {
+      // A session of its own: a Ctrl-C at the terminal reaches the driver only, whose end the starter then sees.
+      detached: true,
+      env: environment(inside(this.folder), memoryMiB),
+      stdio: ['ignore', descriptor, descriptor, 'pipe', 'pipe'],
+    });
+    closeSync(descriptor);
+    if (owner !== null) handOver(consoleFile);
+    this.#boot = this.#follow(child, consoleFile);
+  }
+
+  #recordingFolder(): string {
+    const folder = join(this.folder, 'recorded');
+    mkdirSync(folder, { recursive: true });
+    handOver(folder);
+    // Services of any user record there.
+    chmodSync(folder, 0o1777);
+    for (const [name, text] of Object.entries(recordingMarks)) writeFileSync(join(folder, name), text);
+    return folder;
+  }
+
+  #follow(child: ChildProcess, consoleFile: string): Boot {
+    const console = new Console(consoleFile);
+    for (const listener of this.#listeners) console.onLine(listener);
+    this.#consoles.push(console);
+    const [, , , shellStream, control] = child.stdio as unknown as Duplex[];
+    if (shellStream === undefined || control === undefined) throw new Error('the starter has no descriptors 3 and 4');
+    let report = '';
+    control.on('data', (chunk: Buffer) => {
+      report += chunk.toString();
+    });
+    control.on('error', () => undefined);
+    const ended = new Promise<Outcome>((resolve) => {
+      child.once('error', () => resolve('failed'));
+      child.once('close', () => {
+        boot.running = false;
+        console.close();
+        const [, code = '1', reason = 'failed'] = /^exit (\d+) \d+ (\w+)$/m.exec(report) ?? [];
+        resolve(outcomeOf({ code: Number(code), reason, console: console.text }));
+      });
+    });
+    const shell = new Shell(shellStream);
+    const boot: Boot = { process: child, control, console, shell, ended, running: true, startedAt: performance.now() };
+    shell.ready(120_000).catch(() => undefined);
+    return boot;
+  }
+
+  get #current(): Boot {
+    if (this.#boot === undefined) throw new Error(`${this.name} was never started`);
+    return this.#boot;
+  }
+
+  get running(): boolean {
+    return this.#boot?.running ?? false;
+  }
+
+  /** Boots so far. */
+  get boots(): number {
+    return this.#consoles.length;
+  }
+
+  /** Resolves when every disk has its names under /dev/disk and the wanted units have been started. */
+  async ready(timeoutMs = 30_000): Promise<void> {
+    await this.waitForText(/Reached target e2e\.target/, timeoutMs);
+    await this.check('udevadm settle', { timeoutMs });
+  }
+
+  /** Runs a command with /bin/sh as the guest's root, as soon as the guest has a shell. */
+  run(command: string, options: CommandOptions = {}): Promise<CommandResult> {
+    return this.#current.shell.run(command, options);
+  }
+
+  /** Like `run`, but a non-zero status throws an Error with the output. Answers stdout. */
+  async check(command: string, options: CommandOptions = {}): Promise<string> {
+    const { status, stdout, stderr } = await this.run(command, options);
+    if (status !== 0) throw new Error(`status ${status} of: ${command}\n${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** The journal of this boot (or of boot `number`, from 1), as the console received it. */
+  journal(number = this.boots): readonly JournalLine[] {
+    return this.#consoles[number - 1]?.journal ?? [];
+  }
+
+  /** The console's text of this boot (or of boot `number`, from 1). */
+  consoleText(number = this.boots): string {
+    return this.#consoles[number - 1]?.text ?? '';
+  }
+
+  /** The console files of all boots. */
+  get consoleFiles(): readonly string[] {
+    return this.#consoles.map((console) => console.file);
+  }
+
+  /** Every field of the journal, from journalctl(1) `-o json`; the guest must be running. */
+  async journalFields(): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const text = await this.check('journalctl -b -o json --no-pager --all');
+    return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
+  }
+
+  /** Calls `listener` with every console line of this and all later boots; the answer stops that. */
+  onLine(listener: (line: string) => void): () => void {
+    this.#listeners.add(listener);
+    if (this.running) this.#current.console.onLine(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      for (const console of this.#consoles) console.forget(listener);
+    };
+  }
+
+  /** The first console line of this boot that matches. Throws when none comes, or none came before the guest's end. */
+  waitForText(pattern: RegExp, timeoutMs: number): Promise<string> {
+    const { console, ended } = this.#current;
+    const found = console.lines.find((line) => pattern.test(line));
+    if (found !== undefined) return Promise.resolve(found);
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) =>
+        finish(() => reject(new Error(`${this.name}: ${why} ${pattern}\n${this.lastLines()}`)));
+      const stop = console.onLine((line) => {
+        if (pattern.test(line)) finish(() => resolve(line));
+      });
+      const timer = setTimeout(() => fail(`not seen within ${timeoutMs} ms:`), timeoutMs);
+      const finish = (settle: () => void) => {
+        clearTimeout(timer);
+        stop();
+        settle();
+      };
+      ended.then((outcome) => fail(`ended (${outcome}) without`)).catch(() => undefined);
+    });
+  }
+
+  /** The end of the console, for messages about a failed test. */
+  lastLines(count = 30): string {
+    return this.consoleText().split('\n').slice(-count).join('\n');
+  }
+
+  /** How the guest's process ended. Throws when it is still running after `timeoutMs`. */
+  async waitForExit(timeoutMs: number): Promise<Outcome> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`${this.name} still runs after ${timeoutMs} ms\n${this.lastLines()}`)),
+        timeoutMs,
+      );
+    });
+    return Promise.race([this.#current.ended, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** Stops the network between guest and host: packets are lost until it is mended. */
+  cutNetwork(): void {
+    this.#current.control.write('cut\n');
+  }
+
+  mendNetwork(): void {
+    this.#current.control.write('mend\n');
+  }
+
+  /** Power fails now. Resolves when nothing of the guest is left. */
+  async cutPower(): Promise<void> {
+    const { control, ended } = this.#current;
+    if (this.running) control.write('kill\n');
+    await ended;
+  }
+
+  /** Asks the guest to shut down and waits for it. */
+  async powerOff(timeoutMs = 30_000): Promise<Outcome> {
+    await this.run('systemctl --no-block poweroff').catch(() => undefined);
+    return this.waitForExit(timeoutMs);
+  }
+
+  /** The recorded starts of `recordPrograms`, of all boots. */
+  recorded(): readonly Recorded[] {
+    return readRecorded(this.recordedFolder);
+  }
+
+  get recordedFolder(): string {
+    return join(this.folder, 'recorded');
+  }
+
+  /** Cuts the power if the guest still runs. */
+  async stop(): Promise<void> {
+    if (this.running) await this.cutPower();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+export const createGuest = (scratch: Scratch, options: GuestOptions = {}): Guest => new Guest(scratch, options);

@@ -29,6 +29,11 @@ export type KmsAnswer<T> =
   | { readonly kind: 'done'; readonly value: T; readonly correlationId: string | null }
   | (KmsRefusal & { readonly correlationId: string | null });
 
+/** Limits of one call: from the access token to the last byte of the answer. */
+export interface CallLimits {
+  readonly timeoutMs: number;
+}
+
 export interface WrappedSeed {
   /** Opaque text as the service returned it; stored verbatim. */
   readonly wrapped: string;
@@ -38,16 +43,17 @@ export interface WrappedSeed {
 
 export interface KeyBackend {
   /** The service makes 32 random bytes and wraps them. seed3 is the base64 text of the answer (design §5.1). */
-  generateAndWrap(): Promise<KmsAnswer<WrappedSeed & { readonly seed3: Secret }>>;
+  generateAndWrap(limits?: CallLimits): Promise<KmsAnswer<WrappedSeed & { readonly seed3: Secret }>>;
   /** Wraps a given seed3 (its base64 text). */
-  wrap(seed3: Secret): Promise<KmsAnswer<WrappedSeed>>;
+  wrap(seed3: Secret, limits?: CallLimits): Promise<KmsAnswer<WrappedSeed>>;
   /** `rewrapped` is set when a newer key version exists. An expired key still unwraps: never infer state from it. */
   unwrap(
     wrapped: string,
+    limits?: CallLimits,
   ): Promise<
     KmsAnswer<{ readonly seed3: Secret; readonly keyVersion: string; readonly rewrapped: WrappedSeed | null }>
   >;
   /** New wrapping under the current key version, without exposing seed3. */
-  rewrap(wrapped: string): Promise<KmsAnswer<WrappedSeed>>;
-  keyState(): Promise<KmsAnswer<{ readonly state: KeyState; readonly keyVersion: string | null }>>;
+  rewrap(wrapped: string, limits?: CallLimits): Promise<KmsAnswer<WrappedSeed>>;
+  keyState(limits?: CallLimits): Promise<KmsAnswer<{ readonly state: KeyState; readonly keyVersion: string | null }>>;
 }

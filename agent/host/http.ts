@@ -1,0 +1,231 @@
+/**
+ * One HTTP request and its answer over node:https. Not `fetch`: that follows redirects on its own account, keeps
+ * bodies in the garbage collector's heap and needs 10 MB more of memory.
+ *
+ * https with TLS 1.2 or later, verified against Node's built-in certificates and the extra ones; plain http to
+ * loopback addresses only. No redirects, no proxies, no environment variables.
+ */
+import { X509Certificate } from 'node:crypto';
+import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
+import { type RequestOptions, Agent as SecureAgent, request as secureRequest } from 'node:https';
+import { getCACertificates, type TLSSocket } from 'node:tls';
+import { AgentError } from '../errors.ts';
+import type { HttpOutcome, HttpRequest, SendHttp, TransportFailure } from '../ports.ts';
+import { privateBuffer, Secret } from '../secret.ts';
+
+export interface HttpOptions {
+  /** PEM texts of certificates to be trusted beside the built-in ones. */
+  readonly extraCa: readonly string[];
+  /** Must be null: requests through a proxy are not built. */
+  readonly proxy: string | null;
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const MAX_SOCKETS = 8;
+const LOOPBACK = /^(localhost|\[::1\]|127\.\d{1,3}\.\d{1,3}\.\d{1,3})$/;
+
+const certificatesOf = (pem: string): readonly string[] => {
+  const found = pem.match(PEM_CERTIFICATE) ?? [];
+  if (found.length === 0) throw new AgentError('KMS_CA_UNUSABLE', { reason: 'there is no PEM certificate in it' });
+  for (const certificate of found) {
+    try {
+      new X509Certificate(certificate);
+    } catch (cause) {
+      throw new AgentError('KMS_CA_UNUSABLE', { reason: 'one of its PEM blocks is no certificate' }, { cause });
+    }
+  }
+  return found;
+};
+
+const failure = (kind: TransportFailure, detail: string): HttpOutcome => ({ kind: 'failure', failure: kind, detail });
+
+const refusedUrl = (url: URL | null): string | null => {
+  if (url === null) return 'the address is not a URL';
+  if (url.username !== '' || url.password !== '') return 'the address holds credentials';
+  if (url.protocol === 'https:') return null;
+  if (url.protocol !== 'http:') return 'the address is not https';
+  return LOOPBACK.test(url.hostname) ? null : 'plain http is allowed to loopback addresses only';
+};
+
+const LOOKUP_CODES: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME']);
+const CONNECT_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'ENETDOWN',
+  'EHOSTDOWN',
+  'ETIMEDOUT',
+  'EACCES',
+  'EPERM',
+]);
+
+/** How far the request got when it failed. */
+interface Progress {
+  connected: boolean;
+  secured: boolean;
+  answered: boolean;
+}
+
+const classify = (code: string, isTls: boolean, progress: Progress): TransportFailure => {
+  if (LOOKUP_CODES.has(code)) return 'lookup';
+  if (code.startsWith('HPE_')) return 'protocol';
+  if (!progress.connected)
+    return CONNECT_CODES.has(code) ? 'connect' : isTls && !/^E[A-Z]+$/.test(code) ? 'tls' : 'connect';
+  return isTls && !progress.secured ? 'tls' : 'interrupted';
+};
+
+const codeOf = (error: unknown): string => {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : 'unknown error';
+};
+
+const copyOf = (bytes: Uint8Array): Buffer => {
+  const copy = privateBuffer(bytes.length);
+  copy.set(bytes);
+  return copy;
+};
+
+/** Request body as bytes of our own, so that they can be wiped once they are sent. */
+const bodyOf = (body: HttpRequest['body']): Buffer | null => {
+  if (body === undefined) return null;
+  if (body instanceof Secret) return body.expose(copyOf);
+  return copyOf(typeof body === 'string' ? Buffer.from(body, 'utf8') : body);
+};
+
+const headersOf = (answer: IncomingMessage): Record<string, string> => {
+  const headers: Record<string, string> = Object.create(null);
+  for (const [name, value] of Object.entries(answer.headers)) {
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return headers;
+};
+
+const collect = (chunks: readonly Buffer[], length: number): Buffer => {
+  const body = privateBuffer(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+    chunk.fill(0);
+  }
+  return body;
+};
+
+/**
+ * @throws KMS_PROXY_UNSUPPORTED when a proxy is configured, KMS_CA_UNUSABLE when an extra certificate cannot be read
+ */
+export const makeHttp = (options: HttpOptions): SendHttp => {
+  if (options.proxy !== null) throw new AgentError('KMS_PROXY_UNSUPPORTED', {});
+  const extra = options.extraCa.flatMap(certificatesOf);
+  const plain = new PlainAgent({ keepAlive: true, maxSockets: MAX_SOCKETS });
+  const secure = new SecureAgent({
+    keepAlive: true,
+    maxSockets: MAX_SOCKETS,
+    minVersion: 'TLSv1.2',
+    // Said out loud: NODE_TLS_REJECT_UNAUTHORIZED must not be able to switch verification off.
+    rejectUnauthorized: true,
+    ...(extra.length === 0 ? {} : { ca: [...getCACertificates('default'), ...extra] }),
+  });
+
+  const once = (request: HttpRequest, url: URL, timeoutMs: number): Promise<HttpOutcome & { readonly stale?: true }> =>
+    new Promise((resolve) => {
+      const isTls = url.protocol === 'https:';
+      const body = bodyOf(request.body);
+      const progress: Progress = { connected: false, secured: false, answered: false };
+      const chunks: Buffer[] = [];
+      let sent: ClientRequest | null = null;
+      let settled = false;
+      const settle = (outcome: HttpOutcome & { readonly stale?: true }): void => {
+        if (settled) return;
+        settled = true;
+        clearTimeout(timer);
+        body?.fill(0);
+        for (const chunk of chunks) chunk.fill(0);
+        if (outcome.kind === 'failure') sent?.destroy();
+        resolve(outcome);
+      };
+      const timer = setTimeout(
+        () => settle(failure('timeout', `no complete answer within ${timeoutMs} ms`)),
+        timeoutMs,
+      );
+      const fail = (error: unknown): void => {
+        const code = codeOf(error);
+        const kind = classify(code, isTls, progress);
+        const outcome = failure(kind, `${code} at ${url.host}`);
+        // A kept connection which the other side closed meanwhile: nothing was processed, see RFC 9112, 9.3.1.
+        const stale = sent?.reusedSocket === true && !progress.answered && (code === 'ECONNRESET' || code === 'EPIPE');
+        settle(stale ? { ...outcome, stale: true } : outcome);
+      };
+      const receive = (answer: IncomingMessage): void => {
+        progress.answered = true;
+        let length = 0;
+        const encoding = answer.headers['content-encoding'];
+        if (encoding !== undefined && encoding !== 'identity') {
+          settle(failure('protocol', `${url.host} sent an encoding that was not asked for`));
+          return;
+        }
+        answer.on('data', (chunk: Buffer) => {
+          length += chunk.length;
+          chunks.push(chunk);
+          if (length > request.maxBodyBytes) {
+            settle(failure('tooLarge', `${url.host} sent more than ${request.maxBodyBytes} bytes`));
+          }
+        });
+        answer.on('error', fail);
+        answer.on('end', () => {
+          if (!answer.complete) return fail(new Error('cut short'));
+          const response = {
+            status: answer.statusCode ?? 0,
+            headers: headersOf(answer),
+            body: settled ? privateBuffer(0) : collect(chunks, length),
+          };
+          settle({ kind: 'answer', response });
+        });
+        answer.on('close', () => settle(failure('interrupted', `${url.host} ended the answer early`)));
+      };
+      const settings: RequestOptions = {
+        method: request.method,
+        agent: isTls ? secure : plain,
+        headers: {
+          'accept-encoding': 'identity',
+          'user-agent': 'triseed',
+          ...request.headers,
+          ...(body === null ? {} : { 'content-length': String(body.length) }),
+        },
+      };
+      try {
+        sent = (isTls ? secureRequest : plainRequest)(url, settings, receive);
+      } catch (error) {
+        settle(failure('protocol', `${codeOf(error)} while the request was made`));
+        return;
+      }
+      sent.on('socket', (socket) => {
+        if (!socket.connecting) {
+          progress.connected = true;
+          progress.secured = true;
+        }
+        socket.once('connect', () => {
+          progress.connected = true;
+        });
+        (socket as TLSSocket).once('secureConnect', () => {
+          progress.secured = true;
+        });
+      });
+      sent.on('error', fail);
+      sent.on('close', () => settle(failure('interrupted', `${url.host} closed the connection without an answer`)));
+      if (body === null) sent.end();
+      else sent.end(body);
+    });
+
+  return async (request) => {
+    const url = URL.canParse(request.url) ? new URL(request.url) : null;
+    const refusal = refusedUrl(url);
+    if (url === null || refusal !== null) return failure('protocol', refusal ?? 'the address is not a URL');
+    const untilMs = performance.now() + request.timeoutMs;
+    const outcome = await once(request, url, request.timeoutMs);
+    const leftMs = Math.floor(untilMs - performance.now());
+    if (outcome.stale !== true || leftMs <= 0) return outcome;
+    return once(request, url, leftMs);
+  };
+};

@@ -1,0 +1,125 @@
+/**
+ * When a protected volume may be opened, and what to ask next. Pure: answers go in, one step comes out.
+ *
+ * The rule (`mayOpen`) is one function for the boot and the daemon: whatever makes the daemon restart the guest also
+ * keeps the next boot from opening, so there is no restart loop; and an older entry never bypasses the key owner's
+ * decision about the first one.
+ */
+import type { KeyState, KmsAnswer, KmsRefusal } from './backend.ts';
+import { describeRefusal } from './classify.ts';
+
+export type StateAnswer = KmsAnswer<{ readonly state: KeyState }>;
+
+export interface OpenEvidence {
+  /** What entry 1 said about its key; null while it has not been asked. */
+  readonly firstKey: StateAnswer | null;
+  /** Index of the entry that unwrapped the seed, or null. */
+  readonly unwrappedBy: number | null;
+  /** The seed is wrapped by entry 1 too, and that wrapping was unwrapped again and compared. */
+  readonly wrappedByFirst: boolean;
+}
+
+/** An expired key still unwraps: only metadata says that a key is active. */
+export const isActive = (answer: StateAnswer | null): boolean =>
+  answer !== null && answer.kind === 'done' && answer.value.state === 'active';
+
+/**
+ * Boot: with what this start found out. Daemon: with the answer of its last poll and `unwrappedBy: 0,
+ * wrappedByFirst: true`, which the boot has established for every opened volume.
+ */
+export const mayOpen = (evidence: OpenEvidence): boolean =>
+  isActive(evidence.firstKey) &&
+  evidence.unwrappedBy !== null &&
+  (evidence.unwrappedBy === 0 || evidence.wrappedByFirst);
+
+/** One round over the entries. */
+export interface Pass extends OpenEvidence {
+  readonly intent: 'open' | 'create';
+  /** Number of kms entries, at least 1. */
+  readonly entries: number;
+  /** Answers to unwrap in this pass, entry by entry; all of them refusals. */
+  readonly unwraps: readonly KmsRefusal[];
+  /** Why entry 1 did not wrap, or did not unwrap what it wrapped, in this pass. */
+  readonly wrapRefusal: KmsRefusal | null;
+}
+
+export type NextStep =
+  | { readonly do: 'readState' }
+  | { readonly do: 'unwrap'; readonly entry: number }
+  /** Entry 1 makes and wraps a seed; it is unwrapped back and compared. */
+  | { readonly do: 'generate' }
+  /** Entry 1 wraps the seed another entry unwrapped; it is unwrapped back and compared. */
+  | { readonly do: 'wrap' }
+  | { readonly do: 'open' }
+  /** Nothing more to learn now: ask again later, while there is time. */
+  | { readonly do: 'wait'; readonly entry: number; readonly reason: string; readonly afterMs: number | null }
+  /** No later answer can help. */
+  | { readonly do: 'stop'; readonly why: 'configuration'; readonly entry: number; readonly reason: string }
+  | { readonly do: 'stop'; readonly why: 'everyEntryRefuses' | 'notTheSameSeed' };
+
+export const startPass = (intent: Pass['intent'], entries: number, unwrappedBy: number | null): Pass => ({
+  intent,
+  entries,
+  firstKey: null,
+  unwraps: [],
+  unwrappedBy,
+  wrappedByFirst: false,
+  wrapRefusal: null,
+});
+
+/**
+ * Notes the answer about entry 1's key. A service that gave no usable answer is not asked to unwrap in the same pass:
+ * a silent first entry must not keep the second one waiting twice.
+ */
+export const withFirstKey = (pass: Pass, firstKey: StateAnswer): Pass => ({
+  ...pass,
+  firstKey,
+  unwraps: firstKey.kind === 'retryable' ? [firstKey] : [],
+});
+
+const waitFor = (entry: number, refusal: KmsRefusal): NextStep => ({
+  do: 'wait',
+  entry,
+  reason: describeRefusal(refusal),
+  afterMs: refusal.kind === 'retryable' ? refusal.afterMs : null,
+});
+
+/** Entry 1's own word that its key may not be used now, as a refusal; null when it is active or gave no answer. */
+const ownersNo = (answer: StateAnswer): KmsRefusal | null => {
+  if (answer.kind === 'retryable') return null;
+  if (answer.kind !== 'done') return answer;
+  return answer.value.state === 'active' ? null : { kind: 'notActive', state: answer.value.state };
+};
+
+const isFinal = (refusal: KmsRefusal): boolean =>
+  refusal.kind === 'badCiphertext' || refusal.kind === 'badConfiguration';
+
+const nextUnwrap = (pass: Pass): NextStep => {
+  if (pass.unwraps.length < pass.entries) return { do: 'unwrap', entry: pass.unwraps.length };
+  const [first] = pass.unwraps;
+  if (first?.kind === 'badConfiguration') return { do: 'stop', why: 'configuration', entry: 0, reason: first.reason };
+  if (pass.unwraps.every(isFinal)) return { do: 'stop', why: 'everyEntryRefuses' };
+  const hopeful = pass.unwraps.findIndex((refusal) => !isFinal(refusal));
+  return waitFor(hopeful, pass.unwraps[hopeful] as KmsRefusal);
+};
+
+/** What to do next. `open` and `stop` are final; after `wait` a new pass begins. */
+export const nextStep = (pass: Pass): NextStep => {
+  const { firstKey } = pass;
+  if (mayOpen(pass)) return { do: 'open' };
+  if (firstKey === null) return { do: 'readState' };
+  if (firstKey.kind === 'badConfiguration') {
+    return { do: 'stop', why: 'configuration', entry: 0, reason: firstKey.reason };
+  }
+  const no = ownersNo(firstKey);
+  // The seed is not unwrapped while its owner says no: it could not be used.
+  if (no !== null) return waitFor(0, no);
+  if (pass.intent === 'open' && pass.unwrappedBy === null) return nextUnwrap(pass);
+  if (firstKey.kind === 'retryable') return waitFor(0, firstKey);
+  if (pass.wrapRefusal === null) return { do: pass.unwrappedBy === null ? 'generate' : 'wrap' };
+  if (pass.wrapRefusal.kind === 'badCiphertext') return { do: 'stop', why: 'notTheSameSeed' };
+  if (pass.wrapRefusal.kind === 'badConfiguration') {
+    return { do: 'stop', why: 'configuration', entry: 0, reason: pass.wrapRefusal.reason };
+  }
+  return waitFor(0, pass.wrapRefusal);
+};

@@ -128,6 +128,55 @@ export type HttpOutcome =
 /** One request. Never throws for what the network does; no redirects are followed; plain http only to loopback. */
 export type SendHttp = (request: HttpRequest) => Promise<HttpOutcome>;
 
+/** A request to a server of ours (the local key service). */
+export interface ServerRequest {
+  readonly method: string;
+  /** Path and query as sent. */
+  readonly target: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** Address of the other side. */
+  readonly remote: string;
+}
+
+export type ServerReply =
+  | {
+      readonly kind: 'reply';
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body: string;
+    }
+  /** Closes the connection without an answer. */
+  | { readonly kind: 'drop' }
+  /** Keeps the connection open and silent. */
+  | { readonly kind: 'hang' }
+  /** Announces the whole body and sends half of it, then closes. */
+  | { readonly kind: 'truncate'; readonly body: string };
+
+export interface ServerOptions {
+  readonly host: string;
+  /** 0 lets the kernel choose. */
+  readonly port: number;
+  /** PEM texts; null serves plain http. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly maxBodyBytes: number;
+  readonly handle: (request: ServerRequest) => Promise<ServerReply>;
+  /** Told of exceptions in `handle`; the client gets 500. */
+  readonly onError: (error: unknown) => void;
+}
+
+export interface RunningServer {
+  /** With the address and port it listens on. */
+  readonly url: string;
+  readonly port: number;
+  /** Stops listening and ends every connection, hanging ones too. */
+  close(): Promise<void>;
+}
+
+/** Starts a server; rejects with the system's error when it cannot listen. */
+export type ServeHttp = (options: ServerOptions) => Promise<RunningServer>;
+
 export interface Clock {
   /** Wall-clock time: untrusted, for certificate dates and texts only. */
   now(): Date;
@@ -148,6 +197,21 @@ export interface Power {
   restart(reason: string): Promise<void>;
   powerOff(reason: string): Promise<void>;
 }
+
+/** What a service tells its service manager, sd_notify(3). */
+export interface ServiceReport {
+  /** Start-up is complete. Saying so twice is harmless. */
+  readonly ready: boolean;
+  /** Feeds the watchdog. */
+  readonly alive: boolean;
+  /** New length of the watchdog, or null to leave it. */
+  readonly watchdogMs: number | null;
+  /** One line for `systemctl status`. */
+  readonly status: string;
+}
+
+/** Never rejects: whether the service manager listens is its own affair. */
+export type Notify = (report: ServiceReport) => Promise<void>;
 
 export interface Journal {
   /** One catalogue message, journalled under its component's identifier. */

@@ -51,7 +51,8 @@ const afterBadPoll = (
   const watched = volumesOf(state, key.key);
   const bereft = watched.map((volume) => ({ ...volume, grace: graceAfter(volume, key, poll, state.pollMs) }));
   const intervalMs = graceInterval(state.pollMs);
-  const patienceMs = answer.kind === 'retryable' ? (answer.afterMs ?? 0) : 0;
+  // Never more than a regular interval: a service must not be able to silence the watchdog or the warnings.
+  const patienceMs = answer.kind === 'retryable' ? Math.min(answer.afterMs ?? 0, state.pollMs) : 0;
   const lastChanceMs = Math.min(...bereft.map(({ grace }) => grace.deadlineMs)) - intervalMs;
   const dueMs = nextPoll({ startedMs, atMs, intervalMs, jitter, patienceMs, lastChanceMs });
   const next = withVolumes(withKey(state, { ...key, poll: { kind: 'waiting', dueMs }, answered: true }), bereft);

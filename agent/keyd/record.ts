@@ -1,5 +1,6 @@
 /** What the daemon leaves behind for its successor of the same boot, and the one line it shows in `systemctl status`. */
-import { type Json, parseStrictJson } from '../volumes/strict-json.ts';
+import { parseStrictJson } from '../volumes/strict-json.ts';
+import { fields, flag, list, Malformed, number, text } from './json-fields.ts';
 import type { Grace, Kept, Revocation, State } from './state.ts';
 
 export const keptOf = (state: State): Kept => ({
@@ -20,34 +21,18 @@ export const describeStatus = (state: State): string => {
 
 export const renderKept = (kept: Kept): string => `${JSON.stringify(kept)}\n`;
 
-type Fields = { readonly [key: string]: Json };
-class Malformed extends Error {}
-
-const fields = (value: Json | undefined): Fields => {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw new Malformed();
-  return value as Fields;
-};
-const list = (value: Json | undefined): readonly Json[] => {
-  if (!Array.isArray(value)) throw new Malformed();
-  return value;
-};
-const text = (value: Json | undefined): string => {
-  if (typeof value !== 'string') throw new Malformed();
-  return value;
-};
-const number = (value: Json | undefined): number => {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new Malformed();
-  return value;
-};
-
-const graceFrom = (value: Json | undefined): Grace | null => {
+const graceFrom = (value: unknown): Grace | null => {
   if (value === null) return null;
   const { sinceMs, deadlineMs, attempts, refused } = fields(value);
-  if (typeof refused !== 'boolean') throw new Malformed();
-  return { sinceMs: number(sinceMs), deadlineMs: number(deadlineMs), attempts: number(attempts), refused };
+  return {
+    sinceMs: number(sinceMs),
+    deadlineMs: number(deadlineMs),
+    attempts: number(attempts),
+    refused: flag(refused),
+  };
 };
 
-const revocationFrom = (value: Json | undefined): Revocation | null => {
+const revocationFrom = (value: unknown): Revocation | null => {
   if (value === null) return null;
   const { volume, reason } = fields(value);
   return { volume: text(volume), reason: text(reason) };

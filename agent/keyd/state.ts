@@ -145,7 +145,14 @@ export type Effect =
   /** Ask for the state of the key; without an answer after `limitMs` the poll counts as unanswered. */
   | { readonly kind: 'poll'; readonly key: string; readonly limitMs: number }
   | { readonly kind: 'rewrap'; readonly volume: string; readonly key: string; readonly wrapped: string }
-  | { readonly kind: 'store'; readonly volume: string; readonly wrapped: string; readonly keyVersion: string }
+  /** Put this wrapping in the place of `current`. */
+  | {
+      readonly kind: 'store';
+      readonly volume: string;
+      readonly wrapped: string;
+      readonly keyVersion: string;
+      readonly current: { readonly wrapped: string; readonly keyVersion: string };
+    }
   /** A poll has finished: the only thing that feeds systemd's watchdog. */
   | { readonly kind: 'notify'; readonly ready: boolean; readonly status: string }
   /** Send `tick` at `atMs` or soon after, unless another `schedule` comes first. */

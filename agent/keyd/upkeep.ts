@@ -23,10 +23,22 @@ const rewrap = (volume: VolumeState, seenVersion: string, failures: number): Upk
 
 const store = (
   volume: VolumeState,
-  next: { readonly wrapped: string; readonly keyVersion: string; readonly failures: number },
+  {
+    wrapped,
+    keyVersion,
+    failures,
+  }: { readonly wrapped: string; readonly keyVersion: string; readonly failures: number },
 ): Upkept => ({
-  volume: { ...volume, upkeep: { kind: 'storing', ...next } },
-  effects: [{ kind: 'store', volume: volume.volume, wrapped: next.wrapped, keyVersion: next.keyVersion }],
+  volume: { ...volume, upkeep: { kind: 'storing', wrapped, keyVersion, failures } },
+  effects: [
+    {
+      kind: 'store',
+      volume: volume.volume,
+      wrapped,
+      keyVersion,
+      current: { wrapped: volume.wrapped, keyVersion: volume.keyVersion },
+    },
+  ],
 });
 
 /** The key is active and its current version is `keyVersion` (null: the service did not say). */

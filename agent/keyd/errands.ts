@@ -1,0 +1,141 @@
+/** The slow work of the daemon: polls, rewraps and stores. Each ends in exactly one event; none ever throws. */
+import { AgentError } from '../errors.ts';
+import type { KeyBackend } from '../kms/backend.ts';
+import { withinTime } from '../kms/time-limit.ts';
+import type { Host } from '../ports.ts';
+import type { ProtectedVolume } from '../volumes/stored-seed.ts';
+import { describeAnswer } from './grace.ts';
+import type { PolledKey } from './hand-over.ts';
+import type { Effect, Event, PollAnswer } from './state.ts';
+
+const rewrapLimitMs = 60_000;
+const storeLimitMs = 120_000;
+
+type EffectOf<Kind extends Effect['kind']> = Extract<Effect, { kind: Kind }>;
+
+export interface Errands {
+  poll(effect: EffectOf<'poll'>): void;
+  rewrap(effect: EffectOf<'rewrap'>): void;
+  store(effect: EffectOf<'store'>): void;
+  /** Resolves when no store is under way; for a daemon that ends. */
+  storesFinished(): Promise<void>;
+}
+
+/** An error for the journal: ours with id and text, any other only by its kind, since its text could hold anything. */
+const reasonOf = (error: unknown): string => {
+  if (error instanceof AgentError) return `${error.id} ${error.message}`;
+  return error instanceof Error ? `internal error ${error.name}` : 'internal error';
+};
+
+/**
+ * One at a time: work that was given up goes on unobserved, and the next waits for it. Resolves to null after
+ * `limitMs`; work whose turn has not come by then is never begun.
+ */
+const oneAtATime = (host: Host) => {
+  const last = new Map<string, Promise<unknown>>();
+  const run = <T>(name: string, limitMs: number, work: () => Promise<T>): Promise<T | null> => {
+    const before = last.get(name) ?? Promise.resolve();
+    let isWanted = true;
+    const turn = before.then(() => (isWanted ? work() : null));
+    last.set(
+      name,
+      turn.catch(() => null),
+    );
+    return withinTime(host.clock, limitMs, turn).finally(() => {
+      isWanted = false;
+    });
+  };
+  return { run, settled: () => Promise.all(last.values()) };
+};
+
+export const errands = (
+  host: Host,
+  given: {
+    readonly keys: readonly (PolledKey & { readonly backend: KeyBackend })[];
+    readonly storeSeed: (host: Host, volume: ProtectedVolume, wrapped: string, keyVersion: string) => Promise<void>;
+    readonly finished: (event: Event) => void;
+  },
+): Errands => {
+  const requests = oneAtATime(host);
+  const stores = oneAtATime(host);
+  const now = (): number => host.clock.monotonicMs();
+  const keyNamed = (id: string) => {
+    const key = given.keys.find((entry) => entry.id === id);
+    if (key === undefined) throw new TypeError(`no key is called ${id}`);
+    return key;
+  };
+
+  const askState = async (key: PolledKey & { readonly backend: KeyBackend }, limitMs: number): Promise<PollAnswer> => {
+    try {
+      const answer = await requests.run(`poll ${key.id}`, limitMs, () => key.backend.keyState({ timeoutMs: limitMs }));
+      if (answer === null) return { kind: 'retryable', reason: `no answer within ${limitMs} ms`, afterMs: null };
+      if (answer.kind !== 'done') return answer;
+      const { state, keyVersion } = answer.value;
+      return state === 'active' ? { kind: 'active', keyVersion } : { kind: 'notActive', state };
+    } catch (error) {
+      const reason = reasonOf(error);
+      for (const { key: volume } of key.volumes) host.journal.message('UNEXPECTED_FAILURE', { volume, reason });
+      return { kind: 'retryable', reason, afterMs: null };
+    }
+  };
+
+  const poll = async (effect: EffectOf<'poll'>): Promise<void> => {
+    const answer = await askState(keyNamed(effect.key), effect.limitMs);
+    given.finished({
+      kind: 'pollFinished',
+      atMs: now(),
+      key: effect.key,
+      answer,
+      jitter: host.entropy.fraction(),
+    });
+  };
+
+  const renew = async (effect: EffectOf<'rewrap'>): Promise<(Event & { kind: 'rewrapFinished' })['outcome']> => {
+    const { backend } = keyNamed(effect.key);
+    try {
+      const answer = await requests.run(`rewrap ${effect.volume}`, rewrapLimitMs, () =>
+        backend.rewrap(effect.wrapped, { timeoutMs: rewrapLimitMs }),
+      );
+      if (answer === null) return { kind: 'failed', reason: `no answer within ${rewrapLimitMs} ms` };
+      if (answer.kind !== 'done') return { kind: 'failed', reason: describeAnswer(answer) };
+      const { wrapped, keyVersion } = answer.value;
+      return { kind: 'done', wrapped, keyVersion };
+    } catch (error) {
+      return { kind: 'failed', reason: reasonOf(error) };
+    }
+  };
+
+  const rewrap = async (effect: EffectOf<'rewrap'>): Promise<void> => {
+    const outcome = await renew(effect);
+    given.finished({ kind: 'rewrapFinished', atMs: now(), volume: effect.volume, outcome });
+  };
+
+  const keep = async (effect: EffectOf<'store'>): Promise<(Event & { kind: 'storeFinished' })['outcome']> => {
+    const handed = given.keys.flatMap(({ volumes }) => volumes).find(({ key }) => key === effect.volume);
+    if (handed === undefined) throw new TypeError(`no volume is called ${effect.volume}`);
+    const { apiKey: _, ...volume } = { ...handed, ...effect.current };
+    try {
+      const stored = await stores.run(effect.volume, storeLimitMs, async () => {
+        await given.storeSeed(host, volume, effect.wrapped, effect.keyVersion);
+        return true;
+      });
+      return stored === null ? { kind: 'failed', reason: `not done within ${storeLimitMs} ms` } : { kind: 'done' };
+    } catch (error) {
+      return { kind: 'failed', reason: reasonOf(error) };
+    }
+  };
+
+  const store = async (effect: EffectOf<'store'>): Promise<void> => {
+    const outcome = await keep(effect);
+    given.finished({ kind: 'storeFinished', atMs: now(), volume: effect.volume, outcome });
+  };
+
+  return {
+    poll: (effect) => void poll(effect),
+    rewrap: (effect) => void rewrap(effect),
+    store: (effect) => void store(effect),
+    storesFinished: async () => {
+      await stores.settled();
+    },
+  };
+};

@@ -1,0 +1,147 @@
+/**
+ * Taking the keys away and restarting the guest. After it no volume key is left in the kernel, or the machine is restarted
+ * by force. No step reads a header from a device, and no stuck step can hold up the restart: each is abandoned after its
+ * limit (a child in uninterruptible sleep cannot be killed, so waiting for it to end would be waiting for the disk), and a timer of
+ * systemd, started first, restarts the machine whatever becomes of this process.
+ */
+import { AgentError } from '../errors.ts';
+import { withinTime } from '../kms/time-limit.ts';
+import type { Command, Host } from '../ports.ts';
+import type { HandedVolume, HandOver } from './hand-over.ts';
+import { readKept } from './read-hand-over.ts';
+import type { Revocation } from './state.ts';
+
+const secondMs = 1000;
+const systemctlPath = '/usr/bin/systemctl';
+export const revokeUnit = 'triseed-revoke.service';
+const forcedRestartTimer = 'triseed-forced-restart.timer';
+const forcedRestart = 'triseed-forced-restart.service';
+const workloadTarget = 'triseed-workload.target';
+/** How long the workload may take to stop. */
+const workloadLimitMs = 30 * secondMs;
+const unmountLimitMs = 20 * secondMs;
+
+const systemctl = (args: readonly string[], timeoutMs: number): Command => ({
+  program: systemctlPath,
+  args,
+  timeoutMs,
+});
+
+/** udev is left out (`--noudevsync`): nobody will need its links again, and waiting for it could take forever. */
+const dmsetup = (args: readonly string[], timeoutMs: number): Command => ({
+  program: '/usr/sbin/dmsetup',
+  args: ['--noudevsync', ...args],
+  timeoutMs,
+});
+
+const umount = (mount: string, timeoutMs: number): Command => ({
+  program: '/usr/bin/umount',
+  args: ['--', mount],
+  timeoutMs,
+});
+
+/** Runs `command` and says whether it succeeded in time. Tells why not, and never throws. */
+const attempt = async (host: Host, step: string, command: Command): Promise<boolean> => {
+  const failed = (reason: string): false => {
+    host.journal.message('REVOKE_STEP_FAILED', { step, reason });
+    return false;
+  };
+  try {
+    const result = await withinTime(host.clock, command.timeoutMs + secondMs, host.run(command));
+    if (result === null || result.timedOut) return failed(`not done within ${command.timeoutMs / secondMs} s`);
+    return result.exit === 0 ? true : failed(`exit status ${result.exit ?? result.signal}`);
+  } catch (error) {
+    return failed(error instanceof Error ? error.message : 'unknown');
+  }
+};
+
+/** Whether the kernel still has a mapping of this name: read from sysfs, so that a broken dmsetup is not taken for "gone". */
+const isMapped = async (host: Host, mapping: string): Promise<boolean> => {
+  for (const block of await host.files.list('/sys/block')) {
+    if (!block.startsWith('dm-')) continue;
+    const name = await host.files.read(`/sys/block/${block}/dm/name`, 4096);
+    if (name?.toString('utf8').trim() === mapping) return true;
+  }
+  return false;
+};
+
+/**
+ * Removes the mapping, which frees its key. A busy one is suspended (its file system is frozen and written out first, if the disk
+ * still answers) and its key is wiped: what `cryptsetup luksSuspend` does, without the header it would read. Linux
+ * Documentation/admin-guide/device-mapper/dm-crypt.rst, "Message interface": the device must be suspended.
+ */
+const closeVolume = async (host: Host, { key, mapping }: HandedVolume): Promise<'removal' | 'wipe' | 'open'> => {
+  if (!(await isMapped(host, mapping))) return 'removal';
+  if (await attempt(host, `closing ${key}`, dmsetup(['remove', '--', mapping], 5 * secondMs))) return 'removal';
+  const isSuspended =
+    (await attempt(host, `suspending ${key}`, dmsetup(['suspend', '--', mapping], 10 * secondMs))) ||
+    (await attempt(
+      host,
+      `suspending ${key} without writing out`,
+      dmsetup(['suspend', '--noflush', '--nolockfs', '--', mapping], 5 * secondMs),
+    ));
+  const isWiped =
+    isSuspended &&
+    (await attempt(host, `wiping the key of ${key}`, dmsetup(['message', mapping, '0', 'key', 'wipe'], 5 * secondMs)));
+  return isWiped ? 'wipe' : 'open';
+};
+
+const closeAndTell = async (host: Host, volume: HandedVolume): Promise<'removal' | 'wipe' | 'open'> => {
+  const by = await closeVolume(host, volume);
+  if (by === 'open') host.journal.message('VOLUME_NOT_CLOSED', { volume: volume.key });
+  else host.journal.message('VOLUME_CLOSED', { volume: volume.key, by });
+  return by;
+};
+
+const unmountAll = async (host: Host, volumes: readonly HandedVolume[]): Promise<void> => {
+  const endMs = host.clock.monotonicMs() + unmountLimitMs;
+  // A volume mounted inside another one has the longer path and must go first.
+  for (const { key, mount } of [...volumes].sort((a, b) => b.mount.length - a.mount.length)) {
+    const leftMs = endMs - host.clock.monotonicMs();
+    if (leftMs > 0) await attempt(host, `unmounting ${key}`, umount(mount, Math.min(leftMs, 10 * secondMs)));
+  }
+};
+
+/** Stops the workload, closes every volume of `handOver`, restarts the guest. Resolves when the restart was asked for. */
+export const revokeGuest = async (host: Host, handOver: HandOver, reason: string): Promise<void> => {
+  await attempt(host, 'arming the forced restart', systemctl(['start', forcedRestartTimer], 5 * secondMs));
+  await attempt(host, 'stopping the workload', systemctl(['stop', workloadTarget], workloadLimitMs));
+  await unmountAll(host, handOver.volumes);
+  const closed = await Promise.all(handOver.volumes.map((volume) => closeAndTell(host, volume)));
+  // With a suspended file system an orderly shutdown would wait for it without end.
+  const isOrderly = closed.every((by) => by === 'removal');
+  const isForced =
+    !isOrderly &&
+    (await attempt(host, 'restarting by force', systemctl(['start', '--no-block', forcedRestart], 5 * secondMs)));
+  if (!isForced) await host.power.restart(reason);
+};
+
+/**
+ * The whole of triseed-revoke.service: for a daemon that asked for it, and for a daemon that could not be kept alive. In the
+ * second case nobody has told why yet.
+ */
+export const runRevocation = async (host: Host, handOver: HandOver): Promise<void> => {
+  const kept = await readKept(host.files, handOver.settings.paths.run).catch(() => null);
+  const revocation = kept?.bootId === handOver.bootId ? kept.revocation : null;
+  const reason = revocation?.reason ?? 'it could not be kept running';
+  if (revocation === null) host.journal.message('KEY_DAEMON_FAILED', { reason });
+  await revokeGuest(host, handOver, reason);
+};
+
+const startAttempts = 3;
+const betweenAttemptsMs = 2 * secondMs;
+
+/**
+ * Hands the revocation to a unit of its own. The daemon lives in a mount namespace where unmounting would not reach the guest,
+ * and without the rights to do it.
+ * @throws REVOKE_NOT_STARTED when systemd does not take it; the daemon then ends, and its unit starts the revocation
+ */
+export const startRevocation = async (host: Host, handOver: HandOver, revocation: Revocation): Promise<void> => {
+  if (handOver.settings.power === 'report') return host.power.restart(revocation.reason);
+  const start = systemctl(['start', '--no-block', revokeUnit], 5 * secondMs);
+  for (let tried = 1; tried <= startAttempts; tried += 1) {
+    if (await attempt(host, `starting ${revokeUnit}`, start)) return;
+    if (tried < startAttempts) await host.clock.sleep(betweenAttemptsMs);
+  }
+  throw new AgentError('REVOKE_NOT_STARTED', { unit: revokeUnit, reason: `${startAttempts} attempts failed` });
+};

@@ -1,0 +1,155 @@
+/**
+ * The key daemon: asks the machine what to do and does it. Time, network, disk and systemd are here; decisions are not.
+ * Storing and revoking are functions that are passed in, so that they can live in processes of their own.
+ */
+import type { AgentConfiguration } from '../configuration.ts';
+import type { KmsEntry } from '../contract/types.ts';
+import type { KeyBackend } from '../kms/backend.ts';
+import type { Host, Notify } from '../ports.ts';
+import type { ProtectedVolume } from '../volumes/stored-seed.ts';
+import { type Errands, errands } from './errands.ts';
+import { type HandOver, polledKeys, watchConfigurationOf } from './hand-over.ts';
+import { prepare, step } from './machine.ts';
+import { keptPath, readKept } from './read-hand-over.ts';
+import { renderKept } from './record.ts';
+import { startRevocation } from './revoke.ts';
+import type { Effect, Event, Revocation, State } from './state.ts';
+
+export interface KeyDaemon {
+  readonly handOver: HandOver;
+  readonly backendFor: (host: Host, entry: KmsEntry, settings: AgentConfiguration['kms']) => KeyBackend;
+  /** Replaces the stored wrapping in one atomic step; throws when the old one is still in place. */
+  readonly storeSeed: (host: Host, volume: ProtectedVolume, wrapped: string, keyVersion: string) => Promise<void>;
+  /** Aborted when systemd asks the daemon to end. */
+  readonly signal: AbortSignal;
+  readonly notify: Notify;
+  /** Gets the revocation going. By default through triseed-revoke.service. */
+  readonly revoke?: (host: Host, handOver: HandOver, revocation: Revocation) => Promise<void>;
+  /** Sees every event before the machine does: a recorded run replays in a test. */
+  readonly record?: (event: Event) => void;
+}
+
+/** Longest silence between two finished polls that is still healthy, with as much again for a busy machine. */
+const watchdogMs = (pollMs: number): number => 2 * pollMs + 60_000;
+
+/** Events in the order they came, and the one timer of the machine. */
+class Inbox {
+  readonly #host: Host;
+  readonly #events: Event[] = [];
+  #tickAtMs: number | null = null;
+  #interrupt = new AbortController();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  put(event: Event): void {
+    this.#events.push(event);
+    this.#interrupt.abort();
+  }
+
+  scheduleTick(atMs: number): void {
+    this.#tickAtMs = atMs;
+  }
+
+  async next(): Promise<Event> {
+    for (;;) {
+      const event = this.#events.shift();
+      if (event !== undefined) return event;
+      const nowMs = this.#host.clock.monotonicMs();
+      if (this.#tickAtMs !== null && this.#tickAtMs <= nowMs) {
+        this.#tickAtMs = null;
+        return { kind: 'tick', atMs: nowMs };
+      }
+      this.#interrupt = new AbortController();
+      await this.#untilInterrupted(this.#tickAtMs === null ? null : this.#tickAtMs - nowMs, this.#interrupt.signal);
+    }
+  }
+
+  #untilInterrupted(ms: number | null, signal: AbortSignal): Promise<void> {
+    if (ms !== null) return this.#host.clock.sleep(ms, signal);
+    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  }
+}
+
+const tell = (host: Host, effect: Effect & { kind: 'message' }): void =>
+  // Name and facts belong together by construction of the union; TypeScript cannot follow them apart.
+  (host.journal.message as (name: string, facts: unknown) => void)(effect.name, effect.facts);
+
+const carryOut = async (
+  host: Host,
+  daemon: KeyDaemon,
+  { inbox, running, pollMs }: { inbox: Inbox; running: Errands; pollMs: number },
+  effect: Effect,
+): Promise<void> => {
+  const { handOver } = daemon;
+  switch (effect.kind) {
+    case 'keep':
+      return host.files.writeAtomically(
+        keptPath(handOver.settings.paths.run),
+        Buffer.from(renderKept(effect.kept)),
+        0o600,
+      );
+    case 'message':
+      return tell(host, effect);
+    case 'poll':
+      return running.poll(effect);
+    case 'rewrap':
+      return running.rewrap(effect);
+    case 'store':
+      return running.store(effect);
+    case 'notify':
+      return daemon.notify({
+        ready: effect.ready,
+        alive: true,
+        watchdogMs: effect.ready ? watchdogMs(pollMs) : null,
+        status: effect.status,
+      });
+    case 'schedule':
+      return inbox.scheduleTick(effect.atMs);
+    case 'revoke': {
+      const { volume, reason } = effect;
+      return (daemon.revoke ?? startRevocation)(host, handOver, { volume, reason });
+    }
+    case 'end':
+      return;
+  }
+};
+
+/**
+ * Guards the volumes of `handOver` until `signal` aborts, and wipes its API keys then. After a revocation it waits for the
+ * restart it asked for. Rejects when it cannot do its duty; its unit then starts it again, and in the end revokes.
+ * @throws FILE_UNWRITABLE, KEY_DAEMON_CONFIGURATION, KMS_REFERENCE_INVALID, REVOKE_NOT_STARTED
+ */
+export const runKeyDaemon = async (host: Host, daemon: KeyDaemon): Promise<void> => {
+  const { handOver, signal } = daemon;
+  const inbox = new Inbox(host);
+  const now = (): number => host.clock.monotonicMs();
+  const terminate = (): void => inbox.put({ kind: 'terminated', atMs: now() });
+  signal.addEventListener('abort', terminate, { once: true });
+  try {
+    const configuration = watchConfigurationOf(handOver);
+    const keys = polledKeys(handOver.volumes).map((key) => ({
+      ...key,
+      backend: daemon.backendFor(host, key.entry, handOver.settings.kms),
+    }));
+    const running = errands(host, { keys, storeSeed: daemon.storeSeed, finished: (event) => inbox.put(event) });
+    const kept = await readKept(host.files, handOver.settings.paths.run);
+    inbox.put({ kind: 'started', atMs: now(), kept });
+    if (signal.aborted) terminate();
+
+    let state: State = prepare(configuration);
+    while (state.phase !== 'ended') {
+      const event = await inbox.next();
+      daemon.record?.(event);
+      const answered = step(state, event);
+      state = answered.state;
+      const tools = { inbox, running, pollMs: configuration.pollMs };
+      for (const effect of answered.effects) await carryOut(host, daemon, tools, effect);
+    }
+    await running.storesFinished();
+  } finally {
+    signal.removeEventListener('abort', terminate);
+    for (const { apiKey } of handOver.volumes) apiKey.wipe();
+  }
+};

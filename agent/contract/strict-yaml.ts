@@ -9,6 +9,8 @@ const maxDepth = 64;
 /** Nodes visited while expanding aliases: bounds "billion laughs" documents. */
 const maxNodes = 100_000;
 const maxAliases = 100;
+/** YAML 1.2.2 section 7.4.2 limits implicit keys to this many characters; here it bounds pattern matching, too. */
+const maxKeyLength = 1024;
 
 export type YamlValue = null | boolean | number | string | readonly YamlValue[] | YamlMapping;
 export interface YamlMapping {
@@ -131,6 +133,7 @@ class Reader {
       }
       // `1:` and `"1":` are one key to every reader of plain data, so they are one here.
       const name = String(key.value);
+      if (name.length > maxKeyLength) refuse('YAML_LIMIT', `a key has more than ${maxKeyLength} characters`, offset);
       if (name === '__proto__') refuse('YAML_KEY', 'the key __proto__ is not allowed', offset);
       const problem = characterProblem(name);
       if (problem !== null) refuse('YAML_CHARACTER', problem.reason, offset);

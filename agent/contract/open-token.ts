@@ -1,0 +1,120 @@
+/**
+ * Opening tokens. Whoever delivers the contract can send any number of forged tokens, so every kind of wrong
+ * ciphertext (another key, bad padding, changed bytes, text that is no UTF-8) ends in the same null.
+ */
+
+import { isUtf8 } from 'node:buffer';
+import {
+  constants,
+  createDecipheriv,
+  createPublicKey,
+  type KeyObject,
+  pbkdf2Sync,
+  privateDecrypt,
+  publicEncrypt,
+} from 'node:crypto';
+import { AgentError } from '../errors.ts';
+import { privateBuffer, Secret } from '../secret.ts';
+import { effectivePassphrase, iterations, parseToken, type Token } from './envelope.ts';
+import { modulusBytes } from './private-key.ts';
+
+const keyLength = 32;
+const ivLength = 16;
+
+/**
+ * Throws CRYPTOGRAPHY_UNSUITABLE unless this Node answers bad PKCS#1 v1.5 padding with repeatable made-up bytes
+ * (implicit rejection, OpenSSL 3.2: EVP_PKEY-RSA(7)). Without it, opening tokens is a padding oracle (CVE-2023-46809).
+ */
+export const assertImplicitRejection = (key: KeyObject): void => {
+  const length = modulusBytes(key);
+  // 00 02, then padding without the 00 that has to end it.
+  const block = Buffer.alloc(length, 0xff);
+  block.writeUInt16BE(0x0002, 0);
+  const wrong = publicEncrypt({ key: createPublicKey(key), padding: constants.RSA_NO_PADDING }, block);
+  const attempt = (): Buffer => privateDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, wrong);
+  let answers: readonly Buffer[];
+  try {
+    answers = [attempt(), attempt()];
+  } catch (cause) {
+    throw new AgentError(
+      'CRYPTOGRAPHY_UNSUITABLE',
+      { reason: 'wrong RSA padding is answered with an error' },
+      { cause },
+    );
+  }
+  const [first, second] = answers;
+  if (first === undefined || second === undefined || !first.equals(second)) {
+    throw new AgentError('CRYPTOGRAPHY_UNSUITABLE', { reason: 'wrong RSA padding is not answered repeatably' });
+  }
+};
+
+const unwrapPassphrase = (token: Token, key: KeyObject): Secret | null => {
+  // Node answers other lengths with errors of its own; with the right length only a value above the modulus does.
+  if (token.wrappedPassphrase.length !== modulusBytes(key)) return null;
+  try {
+    return Secret.take(privateDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, token.wrappedPassphrase));
+  } catch {
+    return null;
+  }
+};
+
+const decryptBody = ({ salt, ciphertext }: Token, passphrase: Secret): Secret | null => {
+  const derived = Secret.take(
+    passphrase.expose((bytes) => pbkdf2Sync(bytes, salt, iterations, keyLength + ivLength, 'sha256')),
+  );
+  try {
+    return derived.expose((bytes) => {
+      const decipher = createDecipheriv('aes-256-cbc', bytes.subarray(0, keyLength), bytes.subarray(keyLength));
+      const body = decipher.update(ciphertext);
+      try {
+        const end = decipher.final();
+        const length = body.length + end.length;
+        const whole = privateBuffer(length);
+        whole.set(body);
+        whole.set(end, body.length);
+        end.fill(0);
+        return Secret.take(whole);
+      } catch {
+        return null;
+      } finally {
+        body.fill(0);
+      }
+    });
+  } finally {
+    derived.wipe();
+  }
+};
+
+export interface OpenedToken {
+  readonly plaintext: Secret;
+  /** Length of the passphrase that counted, in bytes: short ones can be guessed without the private key. */
+  readonly passphraseLength: number;
+}
+
+/**
+ * Opens one token. Null for everything that is wrong with it, without a difference. First the passphrase as
+ * `openssl enc` reads it, then all raw bytes, for producers that call a library instead of the command.
+ */
+export const openToken = (text: string, key: KeyObject): OpenedToken | null => {
+  const token = parseToken(text);
+  if (token === null) return null;
+  const raw = unwrapPassphrase(token, key);
+  if (raw === null) return null;
+  const effective = effectivePassphrase(raw);
+  try {
+    // Both are always tried, so that the time taken does not tell which bytes a forged token unwrapped to.
+    const asCommand = decryptBody(token, effective);
+    const asLibrary = decryptBody(token, raw);
+    // A wrong passphrase passes the padding check once in 256: text tells the two apart.
+    const opened = [
+      { plaintext: asCommand, passphraseLength: effective.length },
+      { plaintext: asLibrary, passphraseLength: raw.length },
+    ].filter((candidate): candidate is OpenedToken => candidate.plaintext !== null);
+    const chosen = opened.find(({ plaintext }) => plaintext.expose(isUtf8)) ?? opened[0] ?? null;
+    for (const candidate of opened) if (candidate !== chosen) candidate.plaintext.wipe();
+    return chosen;
+  } finally {
+    effective.wipe();
+    raw.wipe();
+  }
+};

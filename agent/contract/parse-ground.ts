@@ -1,0 +1,39 @@
+/** Parsing a text that findings will point into. */
+import { findingAt, findingOverall, type Ground, type ParsedGround } from './finding.ts';
+import { decodeUtf8, parseStrictYaml, positionOf } from './strict-yaml.ts';
+import type { Finding, SectionName } from './types.ts';
+
+export type Reading<T> =
+  | { readonly kind: 'read'; readonly value: T }
+  | { readonly kind: 'refused'; readonly findings: readonly Finding[] };
+
+/**
+ * Parses `text`; every problem becomes a finding in it. `toDelivered` maps its positions to the delivered document;
+ * without it, the text is that document.
+ */
+export const parseGround = (
+  text: string,
+  section: SectionName | null,
+  toDelivered: Ground['toDelivered'] = (offset) => positionOf(text, offset),
+): Reading<ParsedGround> => {
+  const outcome = parseStrictYaml(text);
+  if (outcome.kind === 'parsed') {
+    return { kind: 'read', value: { section, text, toDelivered, document: outcome.document } };
+  }
+  const ground: Ground = { section, text, toDelivered, document: null };
+  const hint = 'plain YAML 1.2 is read: unique text keys, no tags, spaces for indentation';
+  return {
+    kind: 'refused',
+    findings: outcome.problems.map(({ code, path, offset, reason }) =>
+      findingAt(code, ground, path, offset, { message: reason, hint }),
+    ),
+  };
+};
+
+/** As parseGround, from bytes that must be UTF-8. */
+export const parseGroundBytes = (bytes: Uint8Array, section: SectionName | null): Reading<ParsedGround> => {
+  const text = decodeUtf8(bytes);
+  if (text !== null) return parseGround(text, section);
+  const detail = { message: 'the document is not UTF-8 text', hint: 'save the file as UTF-8' };
+  return { kind: 'refused', findings: [findingOverall('NOT_UTF8', detail)] };
+};

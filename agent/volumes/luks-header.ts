@@ -3,9 +3,8 @@
  * made here; that is gate.ts. Source: LUKS2 On-Disk Format Specification 1.1.2, chapters 2 and 3.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { ReadAt } from './device-bytes.ts';
 import { type Json, parseStrictJson } from './strict-json.ts';
-
-export type ReadAt = (offset: number, length: number) => Promise<Buffer>;
 
 const binaryHeaderBytes = 4096;
 const primaryMagic = Buffer.from([0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe]);
@@ -175,4 +174,17 @@ export const renderLuksHeader = (
     primary: render(primaryMagic, 0, salts[0]),
     secondary: render(secondaryMagic, copy.headerSizeBytes, salts[1]),
   };
+};
+
+/**
+ * The same copy for the other place: magic, offset and checksum changed, JSON kept to the byte. Used to mend a place
+ * that a cut left torn, so that both copies stay equal apart from what the specification wants different.
+ */
+export const copyFor = (place: 'primary' | 'secondary', copy: HeaderCopy): Buffer => {
+  const bytes = Buffer.from(copy.bytes);
+  (place === 'primary' ? primaryMagic : secondaryMagic).copy(bytes, 0);
+  bytes.writeBigUInt64BE(place === 'primary' ? 0n : BigInt(copy.headerSizeBytes), 256);
+  bytes.fill(0, checksum.offset, checksum.offset + checksum.length);
+  digestOf(bytes).copy(bytes, checksum.offset);
+  return bytes;
 };

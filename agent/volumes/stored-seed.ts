@@ -5,6 +5,8 @@ export interface ProtectedVolume {
   readonly mount: string;
   /** The device holding the LUKS header (partition or whole disk). */
   readonly device: string;
+  /** The metadata partition that mirrors the wrapped seed; null for a whole-disk volume. */
+  readonly metadataDevice: string | null;
   /** Device-mapper name of the opened volume. */
   readonly mapping: string;
   readonly luksUuid: string;

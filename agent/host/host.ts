@@ -1,0 +1,44 @@
+/** All ports together, as the real world implements them. */
+import type { AgentConfiguration } from '../configuration.ts';
+import { AgentError } from '../errors.ts';
+import type { Host, Journal } from '../ports.ts';
+import { clock } from './clock.ts';
+import { disks } from './disks.ts';
+import { entropy } from './entropy.ts';
+import { runCommand } from './exec.ts';
+import { files } from './files.ts';
+import { makeHttp } from './http.ts';
+import { locks } from './locks.ts';
+import { reportedPower, systemdPower } from './power.ts';
+
+const maxCertificateBytes = 1024 * 1024;
+
+export interface HostOptions {
+  readonly journal: Journal;
+  /** Paths of PEM files with extra CA certificates. */
+  readonly ca: readonly string[];
+  readonly proxy: string | null;
+  readonly power: AgentConfiguration['power'];
+}
+
+/** Throws FILE_UNREADABLE for a CA file that is missing, KMS_CA_UNUSABLE for one that is no certificate. */
+export const makeHost = async ({ journal, ca, proxy, power }: HostOptions): Promise<Host> => {
+  const extraCa = await Promise.all(ca.map((path) => readCertificate(path)));
+  return {
+    run: runCommand,
+    files,
+    disks,
+    locks,
+    http: makeHttp({ extraCa, proxy }),
+    clock,
+    entropy,
+    power: power === 'systemd' ? systemdPower(runCommand) : reportedPower(journal),
+    journal,
+  };
+};
+
+const readCertificate = async (path: string): Promise<string> => {
+  const bytes = await files.read(path, maxCertificateBytes);
+  if (bytes === null) throw new AgentError('FILE_UNREADABLE', { path, reason: 'it does not exist' });
+  return bytes.toString('latin1');
+};

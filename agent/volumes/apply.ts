@@ -1,0 +1,257 @@
+/**
+ * Carries a guarded plan out, step by step, deciding nothing. What a cut between any two steps leaves behind is a row
+ * of the scenario table, so nothing is ever resumed: the next boot inspects and plans anew.
+ */
+import type { ContractVolume } from '../contract/types.ts';
+import { AgentError } from '../errors.ts';
+import type { Host } from '../ports.ts';
+import * as commands from './commands.ts';
+import { tableObjection } from './dm-table.ts';
+import { markerBytes, renderMarker } from './formatting-marker.ts';
+import type { GatedHeader } from './gate.ts';
+import type { GuardedPlan } from './guard.ts';
+import { planHeaderCommit, writeInOrder } from './header-commit.ts';
+import { headerPath } from './header-file.ts';
+import { adoptHeader, formatHeader, type NewHeader } from './make-header.ts';
+import { metadataWrites } from './metadata.ts';
+import type { Observation } from './observation.ts';
+import { renderOurTable } from './partition-table.ts';
+import type { Step } from './plan.ts';
+import type { Proof } from './prove.ts';
+
+/** What is true while a plan runs. */
+interface Progress {
+  readonly host: Host;
+  readonly run: string;
+  readonly volume: ContractVolume;
+  readonly plan: GuardedPlan;
+  readonly proof: Proof;
+  header: GatedHeader | null;
+  pending: NewHeader | null;
+  targetPath: string;
+  metadataPath: string | null;
+  mapping: string | null;
+}
+
+export interface AppliedVolume {
+  readonly volume: string;
+  readonly scenario: string;
+  readonly mount: string;
+  readonly mapping: string;
+  readonly device: string;
+  readonly metadataDevice: string | null;
+  readonly luksUuid: string;
+  readonly stored: { readonly wrapped: string; readonly keyVersion: string } | null;
+}
+
+const failure = (
+  name:
+    | 'PARTITIONING_FAILED'
+    | 'CREATE_FILESYSTEM_FAILED'
+    | 'MOUNT_FAILED'
+    | 'LUKS_OPEN_FAILED'
+    | 'VOLUME_TABLE_MISMATCH',
+  progress: Progress,
+  detail: string,
+): AgentError => new AgentError(name, { volume: progress.volume.key, detail });
+
+const insist = <T>(value: T | null | undefined, what: string): T => {
+  if (value === null || value === undefined) throw new TypeError(`the plan reached a step without ${what}`);
+  return value;
+};
+
+const writeTo = async (host: Host, path: string, writes: Parameters<typeof writeInOrder>[1]): Promise<void> => {
+  const device = await host.disks.open(path, 'write');
+  try {
+    await writeInOrder(device, writes);
+  } finally {
+    await device.close();
+  }
+};
+
+const partition = async (progress: Progress, step: Extract<Step, { do: 'partition' }>): Promise<void> => {
+  const { host, plan } = progress;
+  const table = renderOurTable(step);
+  if (table.kind !== 'table')
+    throw failure('PARTITIONING_FAILED', progress, `the disk has less than ${table.minimumBytes} bytes`);
+  await writeTo(host, plan.disk, table.writes);
+  await host.run(commands.readPartitionsAgain(plan.disk));
+  await host.run(commands.settleDevices());
+  const disk = (await host.disks.list()).find(({ path }) => path === plan.disk);
+  const nodeOf = (number: number, range: { readonly offset: number; readonly length: number }): string => {
+    const found = disk?.partitions.find((entry) => entry.number === number);
+    if (found?.startBytes !== range.offset || found.sizeBytes !== range.length)
+      throw failure('PARTITIONING_FAILED', progress, `the kernel does not see partition ${number} as written`);
+    return found.path;
+  };
+  progress.metadataPath = nodeOf(1, table.metadata);
+  progress.targetPath = nodeOf(2, table.data);
+};
+
+const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Promise<void> => {
+  const { host, proof } = progress;
+  const file = headerPath(progress.run, progress.volume.key);
+  const header = insist(progress.header, 'a gated header');
+  const { keyslot } = proof;
+  const command = commands.luksOpen(
+    { header: file, device: progress.targetPath, name: step.mapping, keyslot },
+    proof.passphrase,
+  );
+  const result = await host.run(command);
+  const meaning = commands.cryptsetupMeaning(result.exit);
+  if (meaning !== 'done') throw failure('LUKS_OPEN_FAILED', progress, `cryptsetup ended with ${meaning}`);
+  progress.mapping = step.mapping;
+  await host.run(commands.settleDevices());
+  const table = await host.run(commands.dmTable(step.mapping));
+  const target = await host.disks.open(progress.targetPath, 'read');
+  await target.close();
+  const objection = tableObjection(table.stdout.toString('latin1'), header, target.sizeBytes);
+  if (objection !== null) throw failure('VOLUME_TABLE_MISMATCH', progress, objection);
+};
+
+const mappedPath = (progress: Progress): string => `/dev/mapper/${insist(progress.mapping, 'an open mapping')}`;
+
+const makeFilesystem = async (progress: Progress, step: Extract<Step, { do: 'make-filesystem' }>): Promise<void> => {
+  const { host } = progress;
+  const result = await host.run(commands.makeFilesystem(step.filesystem, mappedPath(progress)));
+  if (result.exit !== 0)
+    throw failure(
+      'CREATE_FILESYSTEM_FAILED',
+      progress,
+      `mkfs.${step.filesystem} ended with ${result.exit ?? result.signal}`,
+    );
+  const device = await host.disks.open(mappedPath(progress), 'write');
+  try {
+    await device.flush();
+  } finally {
+    await device.close();
+  }
+};
+
+const commit = async (progress: Progress): Promise<void> => {
+  const pending = insist(progress.pending, 'a header to commit');
+  try {
+    await writeTo(progress.host, progress.targetPath, planHeaderCommit(progress.proof.present, pending.image));
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('VOLUME_COMMIT_FAILED', { volume: progress.volume.key, detail }, { cause });
+  }
+  progress.pending = null;
+};
+
+const mount = async (progress: Progress, step: Extract<Step, { do: 'mount' }>): Promise<void> => {
+  const { host, volume } = progress;
+  await host.files.makeFolder(step.mount, 0o755);
+  // A link on the way would put the data somewhere the contract does not name.
+  if ((await host.files.resolve(step.mount)) !== step.mount || (await host.files.kind(step.mount)) !== 'folder')
+    throw new AgentError('MOUNT_NOT_A_FOLDER', { volume: volume.key, mount: step.mount });
+  const result = await host.run(commands.mountVolume(step.filesystem, mappedPath(progress), step.mount));
+  if (result.exit !== 0) throw failure('MOUNT_FAILED', progress, `mount ended with ${result.exit ?? result.signal}`);
+  host.journal.message('VOLUME_MOUNTED', { volume: volume.key, mount: step.mount });
+};
+
+const makeMetadata = async (progress: Progress): Promise<void> => {
+  const { host, volume, proof } = progress;
+  const path = insist(progress.metadataPath, 'a metadata partition');
+  try {
+    const { sizeBytes } = await sizeOf(host, path);
+    const wrapped = proof.obtained?.wrapped ?? null;
+    const request = { sizeBytes, wrapped, uuid: host.entropy.uuid(), at: host.clock.now() };
+    await writeTo(host, path, metadataWrites(request));
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('METADATA_WRITE_FAILED', { volume: volume.key, detail }, { cause });
+  }
+};
+
+const sizeOf = async (host: Host, path: string): Promise<{ readonly sizeBytes: number }> => {
+  const device = await host.disks.open(path, 'read');
+  await device.close();
+  return { sizeBytes: device.sizeBytes };
+};
+
+const perform = async (progress: Progress, step: Step): Promise<void> => {
+  const { host, run, volume, plan, proof } = progress;
+  switch (step.do) {
+    case 'partition':
+      return partition(progress, step);
+    case 'mark-formatting': {
+      const bytes = renderMarker({ volume: volume.key, partitionGuid: step.partitionGuid });
+      return writeTo(host, progress.targetPath, [
+        { offset: 0, bytes: bytes.subarray(0, markerBytes), flushAfter: true },
+      ]);
+    }
+    case 'format': {
+      const device = progress.targetPath;
+      progress.pending = await formatHeader(host, { run, plan, proof, step, device });
+      progress.header = progress.pending.gated;
+      return undefined;
+    }
+    case 'commit-token':
+      progress.pending = await adoptHeader(host, {
+        run,
+        plan,
+        proof,
+        present: insist(progress.proof.present, 'a header'),
+        gated: insist(progress.header, 'a header'),
+      });
+      progress.header = progress.pending.gated;
+      return commit(progress);
+    case 'open':
+      return open(progress, step);
+    case 'make-filesystem':
+      return makeFilesystem(progress, step);
+    case 'commit-header':
+      return commit(progress);
+    case 'make-metadata':
+      return makeMetadata(progress);
+    case 'mount':
+      return mount(progress, step);
+  }
+};
+
+/** Applies the plan. On failure the mapping is removed again before the error leaves. */
+export const applyPlan = async (
+  host: Host,
+  given: {
+    readonly run: string;
+    readonly volume: ContractVolume;
+    readonly plan: GuardedPlan;
+    readonly proof: Proof;
+    readonly observation: Observation;
+  },
+): Promise<AppliedVolume> => {
+  const { plan, proof, volume, observation } = given;
+  const progress: Progress = {
+    host,
+    run: given.run,
+    volume,
+    plan,
+    proof,
+    header: observation.header?.gated ?? null,
+    pending: null,
+    targetPath: plan.target.path,
+    metadataPath: observation.partitions?.metadata.path ?? null,
+    mapping: null,
+  };
+  try {
+    for (const step of plan.steps) await perform(progress, step);
+  } catch (error) {
+    if (progress.mapping !== null) await host.run(commands.dmRemove(progress.mapping));
+    throw error;
+  } finally {
+    await host.files.remove(headerPath(given.run, volume.key));
+  }
+  const header = insist(progress.header, 'a header');
+  host.journal.message(plan.seeds === 3 ? 'VOLUME_ENCRYPTED_WITH_KMS' : 'VOLUME_ENCRYPTED', { volume: volume.key });
+  return {
+    volume: volume.key,
+    scenario: plan.scenario,
+    mount: volume.mount,
+    mapping: insist(progress.mapping, 'an open mapping'),
+    device: progress.targetPath,
+    metadataDevice: progress.metadataPath,
+    luksUuid: header.copy.uuid,
+    stored: proof.obtained && { wrapped: proof.obtained.wrapped, keyVersion: proof.obtained.keyVersion },
+  };
+};

@@ -1,0 +1,85 @@
+/**
+ * The second look. Knows nothing of the scenario table: given a plan with destructive steps it probes the disk anew
+ * and objects to anything it cannot prove to be empty, or to be our own interrupted formatting of this very volume.
+ * Only a GuardedPlan can be applied.
+ */
+import { AgentError } from '../errors.ts';
+import type { BlockDevice, DiskEntry, Host } from '../ports.ts';
+import { probeBlank } from './blank.ts';
+import type { ReadAt } from './device-bytes.ts';
+import { markerBytes, parseMarker } from './formatting-marker.ts';
+import { withoutRanges } from './inspect.ts';
+import { readLuksHeader } from './luks-header.ts';
+import { isOurHalfWrittenTable, tableRanges } from './partition-table.ts';
+import { destructive, type Plan } from './plan.ts';
+import { readSignatures } from './signatures.ts';
+
+declare const guarded: unique symbol;
+export type GuardedPlan = Plan & { readonly [guarded]: true };
+
+/** What the guard saw with its own eyes. */
+export interface Sight {
+  readonly readOnly: boolean;
+  readonly inUseBy: readonly string[];
+  /** The bytes to be formatted are all zero as far as sampled, apart from a cut-off table of ours. */
+  readonly blank: boolean;
+  /** Our mark for exactly this volume and partition lies there, and no usable LUKS header. */
+  readonly markedForThis: boolean;
+  readonly signatures: readonly string[];
+  readonly sizeBytes: number;
+}
+
+/** Why this plan must not run, or null. Pure. */
+export const objection = (plan: Plan, sight: Sight): string | null => {
+  const destroys = plan.steps.some((step) => destructive.has(step.do));
+  if (sight.readOnly) return 'the disk is read-only';
+  if (sight.inUseBy.length > 0) return `the disk is in use by ${sight.inUseBy.join(', ')}`;
+  if (!destroys) return null;
+  if (plan.kind !== 'formats') return 'a plan that opens a volume holds a destructive step';
+  if (sight.sizeBytes !== plan.target.sizeBytes) return 'the device changed its size since it was inspected';
+  if (sight.markedForThis) return null;
+  if (!sight.blank) return 'the device is not blank';
+  if (sight.signatures.length > 0) return `the device carries ${sight.signatures.join(', ')}`;
+  return null;
+};
+
+const ownTableSignatures = new Set(['gpt', 'PMBR']);
+
+const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice): Promise<Sight> => {
+  const wholeDisk = target.path === disk.path;
+  const half = wholeDisk ? await isOurHalfWrittenTable(target.read, target.sizeBytes) : null;
+  const resumes = half?.kind === 'ours' && half.writesPresent < 5;
+  const read: ReadAt = resumes ? withoutRanges(target.read, tableRanges(target.sizeBytes)) : target.read;
+  const marker = target.sizeBytes < markerBytes ? null : parseMarker(await target.read(0, markerBytes));
+  const header = await readLuksHeader(read, target.sizeBytes);
+  const signatures = await readSignatures(host, target.path);
+  const markStep = plan.steps.find((step) => step.do === 'mark-formatting');
+  return {
+    readOnly: disk.readOnly,
+    inUseBy: [...disk.holders, ...disk.mountPoints],
+    blank: (await probeBlank(read, target.sizeBytes, () => host.entropy.fraction())).kind === 'blank',
+    markedForThis:
+      !wholeDisk &&
+      marker?.volume === plan.volume &&
+      marker.partitionGuid === markStep?.partitionGuid &&
+      header.kind !== 'luks2',
+    signatures: resumes ? signatures.filter((name) => !ownTableSignatures.has(name)) : signatures,
+    sizeBytes: target.sizeBytes,
+  };
+};
+
+/** Passes the plan or throws VOLUME_GUARD_OBJECTS. Reads only. */
+export const guardPlan = async (host: Host, plan: Plan): Promise<GuardedPlan> => {
+  const refuse = (detail: string): never => {
+    throw new AgentError('VOLUME_GUARD_OBJECTS', { volume: plan.volume, detail });
+  };
+  const disk = (await host.disks.list()).find(({ path }) => path === plan.disk) ?? refuse('the disk is gone');
+  const target = await host.disks.open(plan.target.path, 'read');
+  try {
+    const reason = objection(plan, await look(host, plan, disk, target));
+    if (reason !== null) refuse(reason);
+    return plan as GuardedPlan;
+  } finally {
+    await target.close();
+  }
+};

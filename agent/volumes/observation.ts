@@ -1,0 +1,68 @@
+/** What inspection found on one volume's disk, as plain facts: nothing here is a decision, and nothing is secret. */
+import type { GatedHeader } from './gate.ts';
+
+export const partitionings = ['none', 'halfWritten', 'one', 'two', 'twoOther', 'more', 'damaged'] as const;
+/**
+ * `two` means GPT with exactly `metadata` and `data`, in that order, without overlap; `twoOther` any other two;
+ * `halfWritten` a cut-off table of our own on an otherwise blank disk.
+ */
+export type Partitioning = (typeof partitionings)[number];
+
+export const seedFacts = ['none', 'present', 'bad', 'unreadable', 'no-fs'] as const;
+export type SeedFact = (typeof seedFacts)[number];
+
+export const targetFacts = ['blank', 'formatting', 'luks', 'luks-damaged', 'foreign'] as const;
+export type TargetFact = (typeof targetFacts)[number];
+
+export interface ObservedPartition {
+  readonly path: string;
+  readonly guid: string;
+  readonly startBytes: number;
+  readonly sizeBytes: number;
+}
+
+export interface Observation {
+  readonly volume: string;
+  readonly disk: {
+    readonly path: string;
+    readonly sizeBytes: number;
+    readonly serial: string | null;
+    readonly readOnly: boolean;
+    /** Stacked devices and mount points that show the disk is in use. */
+    readonly inUseBy: readonly string[];
+  };
+  readonly partitioning: Partitioning;
+  /** Set exactly when partitioning is `two`. */
+  readonly partitions: {
+    readonly diskGuid: string;
+    readonly metadata: ObservedPartition;
+    readonly data: ObservedPartition;
+  } | null;
+  /** Set exactly when partitioning is `halfWritten`: the GUIDs with which our cut-off table must be finished. */
+  readonly resume: {
+    readonly diskGuid: string | null;
+    readonly metadataGuid: string;
+    readonly dataGuid: string;
+  } | null;
+  /** The data partition when there are two, else the whole disk. */
+  readonly target: {
+    readonly fact: TargetFact;
+    readonly path: string;
+    readonly sizeBytes: number;
+    /** For people: which signature, which reason. */
+    readonly detail: string;
+  };
+  /** Set exactly when target.fact is `luks`. */
+  readonly header: { readonly gated: GatedHeader; readonly primaryIsCurrent: boolean } | null;
+  readonly seed: {
+    readonly fact: SeedFact;
+    /** Wrapped seeds in the order in which they are tried: our token first, then the keyfile. */
+    readonly wrapped: readonly string[];
+    /** False when our token and the keyfile say different things; the token wins and the keyfile is rewritten. */
+    readonly mirrorIsCurrent: boolean;
+  };
+}
+
+/** The GUIDs that a token's MAC binds; null for a whole-disk volume. */
+export const guidsOf = ({ partitions }: Observation) =>
+  partitions && { disk: partitions.diskGuid, metadata: partitions.metadata.guid, data: partitions.data.guid };

@@ -1,0 +1,198 @@
+/**
+ * From facts to a plan. Pure and total: every observation and contract either yields the steps of one scenario or one
+ * refusal. `apply` carries the steps out and has no choices left; a dry run prints these very steps.
+ */
+import { createHash } from 'node:crypto';
+import type { ContractVolume, Filesystem } from '../contract/types.ts';
+import { AgentError } from '../errors.ts';
+import { guidsOf, type Observation } from './observation.ts';
+import { type Facts, type KmsFact, type Outcome, type RefusalName, rowFor } from './scenarios.ts';
+import { canonicalJson, type Json } from './strict-json.ts';
+import type { Scheme } from './token.ts';
+
+export type Step =
+  | {
+      readonly do: 'partition';
+      readonly diskGuid: string;
+      readonly metadataGuid: string;
+      readonly dataGuid: string;
+      readonly sizeBytes: number;
+    }
+  | { readonly do: 'mark-formatting'; readonly partitionGuid: string }
+  | {
+      readonly do: 'format';
+      readonly luksUuid: string;
+      readonly kdf: 'argon2id' | 'pbkdf2';
+      readonly sectorBytes: 512 | 4096;
+      readonly scheme: Scheme;
+    }
+  | { readonly do: 'open'; readonly mapping: string }
+  | { readonly do: 'make-filesystem'; readonly filesystem: Filesystem }
+  | { readonly do: 'commit-header' }
+  /** Writes our token: adoption of a volume made elsewhere, or a seed that was wrapped anew. */
+  | { readonly do: 'commit-token' }
+  | { readonly do: 'make-metadata' }
+  | { readonly do: 'mount'; readonly filesystem: Filesystem; readonly mount: string };
+
+/** The steps after which data that was on the disk before is gone: marked in every print of a plan. */
+export const destructive: ReadonlySet<Step['do']> = new Set([
+  'partition',
+  'mark-formatting',
+  'format',
+  'make-filesystem',
+]);
+
+export interface Plan {
+  readonly volume: string;
+  readonly scenario: string;
+  readonly seeds: 2 | 3;
+  readonly kind: 'formats' | 'opens';
+  readonly disk: string;
+  readonly target: { readonly path: string; readonly sizeBytes: number };
+  /** GUIDs the token's MAC binds; null for whole-disk volumes. */
+  readonly partitions: { readonly disk: string; readonly metadata: string; readonly data: string } | null;
+  readonly steps: readonly Step[];
+  /** SHA-256 of the canonical plan, first 16 hex digits: what the journal and a dry run can be compared by. */
+  readonly digest: string;
+}
+
+/** Fresh identities, drawn by the caller, so that planning stays a function. */
+export interface NewIdentities {
+  readonly diskGuid: string;
+  readonly metadataGuid: string;
+  readonly dataGuid: string;
+  readonly luksUuid: string;
+}
+
+const kmsFact = (entries: number): KmsFact => (entries === 0 ? 'none' : entries === 1 ? 'one' : 'several');
+
+export const factsOf = (volume: ContractVolume, observation: Observation): Facts => ({
+  seedSource: volume.unsupportedSeedSource === null ? 'contract' : 'other',
+  partitioning: observation.partitioning,
+  seed: observation.seed.fact,
+  kms: kmsFact(volume.kms.length),
+  target: observation.target.fact,
+});
+
+const refusal = (name: RefusalName, volume: string, detail: string): AgentError =>
+  new AgentError(name, { volume, detail });
+
+/**
+ * The outcome of the table for this volume, after intent and previousSeed had their say.
+ * Throws the refusal as an AgentError (scenarios.ts RefusalName, VOLUME_INTENT_REFUSED, VOLUME_ROLL_NOT_BUILT).
+ */
+export const decide = (volume: ContractVolume, observation: Observation): Exclude<Outcome, { kind: 'refuses' }> => {
+  const { outcome } = rowFor(factsOf(volume, observation));
+  if (outcome.kind === 'refuses') {
+    const source = volume.unsupportedSeedSource;
+    const aboutScenario = outcome.refusal === 'VOLUME_SCENARIO_NOT_BUILT';
+    const detail = source ?? (aboutScenario ? outcome.scenario : observation.target.detail);
+    throw refusal(outcome.refusal, volume.key, detail);
+  }
+  const forbidden = { auto: null, open: 'formats', create: 'opens' }[volume.intent];
+  if (outcome.kind === forbidden) {
+    const { intent, key } = volume;
+    throw new AgentError('VOLUME_INTENT_REFUSED', { volume: key, intent, scenario: outcome.scenario });
+  }
+  const rolls = volume.previousEnvSeed !== null || volume.previousWorkloadSeed !== null;
+  if (outcome.kind === 'opens' && rolls) throw new AgentError('VOLUME_ROLL_NOT_BUILT', { volume: volume.key });
+  return outcome;
+};
+
+/** Throws VOLUME_SEED_SOURCE_NOT_BUILT before any disk is looked for. */
+export const refuseUnusableSeedSource = ({ key, unsupportedSeedSource: source }: ContractVolume): void => {
+  if (source !== null) throw refusal('VOLUME_SEED_SOURCE_NOT_BUILT', key, source);
+};
+
+/** Device-mapper name of a volume. */
+export const mappingOf = (volume: string): string => `triseed-${volume}`;
+
+const formattingSteps = (
+  outcome: Extract<Outcome, { kind: 'formats' }>,
+  volume: ContractVolume,
+  observation: Observation,
+  fresh: NewIdentities,
+): readonly Step[] => {
+  const identities = { ...fresh, ...withoutNull(observation.resume ?? {}) };
+  const { diskGuid, metadataGuid, dataGuid } = identities;
+  const { sizeBytes } = observation.disk;
+  const partitionGuid = observation.partitions?.data.guid ?? dataGuid;
+  const kdf = outcome.seeds === 3 ? 'pbkdf2' : 'argon2id';
+  const scheme: Scheme = outcome.seeds === 3 ? 'interim' : 'two-seed';
+  // Our own data partitions are whole MiBs; one made elsewhere may end at an odd sector.
+  const sectorBytes = observation.target.sizeBytes % 4096 === 0 || outcome.partitions ? 4096 : 512;
+  return [
+    ...(outcome.partitions ? [{ do: 'partition', diskGuid, metadataGuid, dataGuid, sizeBytes } as const] : []),
+    { do: 'mark-formatting', partitionGuid },
+    { do: 'format', luksUuid: fresh.luksUuid, kdf, sectorBytes, scheme },
+    { do: 'open', mapping: mappingOf(volume.key) },
+    { do: 'make-filesystem', filesystem: volume.filesystem },
+    { do: 'commit-header' },
+    { do: 'make-metadata' },
+    { do: 'mount', filesystem: volume.filesystem, mount: volume.mount },
+  ];
+};
+
+const openingSteps = (
+  outcome: Extract<Outcome, { kind: 'opens' }>,
+  volume: ContractVolume,
+  observation: Observation,
+  seedWasRewrapped: boolean,
+): readonly Step[] => {
+  const adopts = outcome.scenario === 'open-kms' && observation.header?.gated.token === null;
+  const storesSeed = outcome.seeds === 3 && (seedWasRewrapped || adopts);
+  const mirrors = outcome.seeds === 3 && (seedWasRewrapped || !observation.seed.mirrorIsCurrent);
+  return [
+    ...(storesSeed ? [{ do: 'commit-token' } as const] : []),
+    { do: 'open', mapping: mappingOf(volume.key) },
+    ...(mirrors ? [{ do: 'make-metadata' } as const] : []),
+    { do: 'mount', filesystem: volume.filesystem, mount: volume.mount },
+  ];
+};
+
+const withoutNull = (guids: { readonly [name: string]: string | null }): { readonly [name: string]: string } =>
+  Object.fromEntries(Object.entries(guids).flatMap(([name, guid]) => (guid === null ? [] : [[name, guid]])));
+
+/** What the proof found out that the plan depends on. */
+export interface ProvenFacts {
+  /** The key service handed out a newer wrapping than the stored one. */
+  readonly seedWasRewrapped: boolean;
+}
+
+/** The plan of one volume. Throws the refusal of `decide`. */
+export const planVolume = (
+  volume: ContractVolume,
+  observation: Observation,
+  proven: ProvenFacts,
+  fresh: NewIdentities,
+): Plan => {
+  const outcome = decide(volume, observation);
+  const steps =
+    outcome.kind === 'formats'
+      ? formattingSteps(outcome, volume, observation, fresh)
+      : openingSteps(outcome, volume, observation, proven.seedWasRewrapped);
+  const created = steps.find((step) => step.do === 'partition');
+  const partitions =
+    created !== undefined
+      ? { disk: created.diskGuid, metadata: created.metadataGuid, data: created.dataGuid }
+      : guidsOf(observation);
+  const plan = {
+    volume: volume.key,
+    scenario: outcome.scenario,
+    seeds: outcome.seeds,
+    kind: outcome.kind,
+    disk: observation.disk.path,
+    target: { path: observation.target.path, sizeBytes: observation.target.sizeBytes },
+    partitions,
+    steps,
+  };
+  const digest = createHash('sha256')
+    .update(canonicalJson(plan as unknown as Json))
+    .digest('hex')
+    .slice(0, 16);
+  return { ...plan, digest };
+};
+
+/** One line of a plan for people and the journal, destructive steps in capitals: `PARTITION → … → mount`. */
+export const renderSteps = (steps: readonly Step[]): string =>
+  steps.map((step) => (destructive.has(step.do) ? step.do.toUpperCase() : step.do)).join(' → ');

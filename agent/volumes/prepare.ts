@@ -1,0 +1,91 @@
+/** One volume from its disk to a guarded plan: inspect → prove → plan → guard. Nothing on any disk is changed. */
+import type { AgentConfiguration } from '../configuration.ts';
+import type { ContractVolume } from '../contract/types.ts';
+import { AgentError } from '../errors.ts';
+import { backendFor } from '../kms/backends.ts';
+import { obtainSeed } from '../kms/obtain-seed.ts';
+import type { DiskEntry, Host } from '../ports.ts';
+import { type GuardedPlan, guardPlan } from './guard.ts';
+import { awaitDisk, observe } from './inspect.ts';
+import type { Observation } from './observation.ts';
+import { decide, type NewIdentities, type Plan, planVolume, refuseUnusableSeedSource } from './plan.ts';
+import { type ObtainSeed, type Proof, proveNew, proveOpening } from './prove.ts';
+
+export interface PreparedVolume {
+  readonly volume: ContractVolume;
+  readonly observation: Observation;
+  readonly plan: GuardedPlan;
+  readonly proof: Proof;
+}
+
+export interface Preparation {
+  readonly settings: AgentConfiguration;
+  /** Monotonic time from which kmsTimeout counts. */
+  readonly startedAtMs: number;
+}
+
+const newIdentities = ({ entropy }: Host): NewIdentities => ({
+  diskGuid: entropy.uuid(),
+  metadataGuid: entropy.uuid(),
+  dataGuid: entropy.uuid(),
+  luksUuid: entropy.uuid(),
+});
+
+const seedSource = (host: Host, volume: ContractVolume, { settings, startedAtMs }: Preparation): ObtainSeed => {
+  const backends = volume.kms.map((entry) => backendFor(host, entry, settings.kms));
+  const { key, kmsTimeoutMinutes } = volume;
+  return (stored) => obtainSeed(host, backends, { volume: key, stored, kmsTimeoutMinutes, startedAtMs });
+};
+
+const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
+  const disk = await awaitDisk(host, volume, settings.volumes);
+  const { path, holders, mountPoints } = disk;
+  if (disk.readOnly) throw new AgentError('VOLUME_DISK_READ_ONLY', { volume: volume.key, path });
+  const by = [...holders, ...mountPoints].join(', ');
+  if (by !== '') throw new AgentError('VOLUME_DISK_IN_USE', { volume: volume.key, path, by });
+  return disk;
+};
+
+/** The disk and what is on it. A seed source that is not built refuses before any disk is looked for. */
+export const inspectVolume = async (
+  host: Host,
+  volume: ContractVolume,
+  settings: AgentConfiguration,
+): Promise<Observation> => {
+  refuseUnusableSeedSource(volume);
+  return observe(host, volume, await usableDisk(host, volume, settings));
+};
+
+/** Throws the table's refusal, what the key service said, or the guard's objection. The caller wipes the proof. */
+export const prepareVolume = async (
+  host: Host,
+  volume: ContractVolume,
+  preparation: Preparation,
+): Promise<PreparedVolume> => {
+  const { settings } = preparation;
+  const obtain = seedSource(host, volume, preparation);
+  const observation = await inspectVolume(host, volume, settings);
+  const outcome = decide(volume, observation);
+  const proof =
+    outcome.kind === 'formats'
+      ? await proveNew(volume, outcome.seeds, obtain)
+      : await proveOpening(host, volume, outcome.seeds, observation, settings.paths.run, obtain);
+  try {
+    const proven = { seedWasRewrapped: outcome.kind === 'opens' && proof.obtained?.rewrapped === true };
+    const plan = await guardPlan(host, planVolume(volume, observation, proven, newIdentities(host)));
+    return { volume, observation, plan, proof };
+  } catch (error) {
+    proof.wipe();
+    throw error;
+  }
+};
+
+/** The plan without carrying it out: for volumes that would be formatted the key service is not asked for a seed. */
+export const rehearseVolume = async (host: Host, volume: ContractVolume, preparation: Preparation): Promise<Plan> => {
+  const observation = await inspectVolume(host, volume, preparation.settings);
+  if (decide(volume, observation).kind === 'formats')
+    return guardPlan(host, planVolume(volume, observation, { seedWasRewrapped: false }, newIdentities(host)));
+  const { plan, proof } = await prepareVolume(host, volume, preparation);
+  proof.wipe();
+  return plan;
+};

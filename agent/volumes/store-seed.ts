@@ -1,0 +1,85 @@
+/**
+ * Puts a rewrapped seed into a volume's header: a token-only commit. The MAC does not cover the wrapped seed, so
+ * seed3 is not needed and never in memory here. The keyfile of the metadata partition follows as a mirror.
+ */
+import { AgentError } from '../errors.ts';
+import type { Host } from '../ports.ts';
+import { gateHeader } from './gate.ts';
+import { planHeaderCommit, writeInOrder } from './header-commit.ts';
+import { onDevice, withToken } from './header-file.ts';
+import { readLuksHeader } from './luks-header.ts';
+import { metadataWrites } from './metadata.ts';
+import type { ProtectedVolume } from './stored-seed.ts';
+
+const lockWaitMs = 250;
+const lockTries = 40;
+
+const withLock = async <T>(host: Host, name: string, volume: string, work: () => Promise<T>): Promise<T> => {
+  for (let tries = 0; tries < lockTries; tries += 1) {
+    const lock = await host.locks.acquire(name);
+    if (lock !== null) {
+      try {
+        return await work();
+      } finally {
+        await lock.release();
+      }
+    }
+    await host.clock.sleep(lockWaitMs);
+  }
+  throw new AgentError('VOLUME_LOCKED', { volume });
+};
+
+const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string, keyVersion: string): Promise<void> => {
+  const fail = (detail: string, cause?: unknown): AgentError =>
+    new AgentError('VOLUME_COMMIT_FAILED', { volume: volume.key, detail }, { cause });
+  const device = await host.disks.open(volume.device, 'write');
+  try {
+    const found = await readLuksHeader(device.read, device.sizeBytes);
+    if (found.kind !== 'luks2') throw fail(`the header on the disk is ${found.kind}`);
+    const gate = gateHeader(found.current);
+    if (gate.kind === 'refused') throw fail(gate.reason);
+    const { token, copy } = gate.header;
+    if (copy.uuid !== volume.luksUuid || token === null || token.stored === null || token.volume !== volume.key)
+      throw fail('the header on the disk is not the one that was opened');
+    const primaryIsCurrent = found.primary === 'current';
+    const present = await onDevice(device.read, { gated: gate.header, primaryIsCurrent });
+    const renewed = { ...token, stored: { ...token.stored, wrapped, keyVersion } };
+    const image = withToken(present.image, copy, renewed, [host.entropy.bytes(64), host.entropy.bytes(64)]);
+    if (image === null) throw fail('the wrapped seed does not fit into the header');
+    await writeInOrder(device, planHeaderCommit(present, image));
+    const after = await readLuksHeader(device.read, device.sizeBytes);
+    const same = after.kind === 'luks2' && after.current.sequence === copy.sequence + 1n;
+    const again = same ? gateHeader(after.current) : null;
+    if (again?.kind !== 'passed' || again.header.token?.stored?.wrapped !== wrapped)
+      throw fail('the new header does not read back as written');
+  } finally {
+    await device.close();
+  }
+};
+
+/**
+ * Stores `wrapped` for `volume`: header first (the authority), then the mirror. Throws VOLUME_COMMIT_FAILED,
+ * METADATA_WRITE_FAILED (the header holds the new seed already), VOLUME_LOCKED.
+ */
+export const storeSeed = async (
+  host: Host,
+  volume: ProtectedVolume,
+  wrapped: string,
+  keyVersion: string,
+): Promise<void> =>
+  withLock(host, `luks/${volume.luksUuid}`, volume.key, async () => {
+    await commitToken(host, volume, wrapped, keyVersion);
+    if (volume.metadataDevice === null) return;
+    try {
+      const metadata = await host.disks.open(volume.metadataDevice, 'write');
+      try {
+        const request = { sizeBytes: metadata.sizeBytes, wrapped, uuid: host.entropy.uuid(), at: host.clock.now() };
+        await writeInOrder(metadata, metadataWrites(request));
+      } finally {
+        await metadata.close();
+      }
+    } catch (cause) {
+      const detail = cause instanceof Error ? cause.message : String(cause);
+      throw new AgentError('METADATA_WRITE_FAILED', { volume: volume.key, detail }, { cause });
+    }
+  });

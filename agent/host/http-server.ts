@@ -2,52 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-
-export interface ServerRequest {
-  readonly method: string;
-  /** Path and query as sent. */
-  readonly target: string;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-  /** Address of the other side. */
-  readonly remote: string;
-}
-
-export type ServerReply =
-  | {
-      readonly kind: 'reply';
-      readonly status: number;
-      readonly headers: Readonly<Record<string, string>>;
-      readonly body: string;
-    }
-  /** Closes the connection without an answer. */
-  | { readonly kind: 'drop' }
-  /** Keeps the connection open and silent. */
-  | { readonly kind: 'hang' }
-  /** Announces the whole body and sends half of it, then closes. */
-  | { readonly kind: 'truncate'; readonly body: string };
-
-export interface ServerOptions {
-  readonly host: string;
-  /** 0 lets the kernel choose. */
-  readonly port: number;
-  /** PEM texts; null serves plain http. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
-  readonly maxBodyBytes: number;
-  readonly handle: (request: ServerRequest) => Promise<ServerReply>;
-  /** Told of exceptions in `handle`; the client gets 500. */
-  readonly onError: (error: unknown) => void;
-}
-
-export interface RunningServer {
-  readonly url: string;
-  readonly port: number;
-  /** Stops listening and ends every connection, hanging ones too. */
-  close(): Promise<void>;
-}
-
-export type ServeHttp = (options: ServerOptions) => Promise<RunningServer>;
+import type { ServeHttp, ServerOptions, ServerReply } from '../ports.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 

@@ -48,18 +48,6 @@ const refusedUrl = (url: URL | null): string | null => {
 };
 
 const LOOKUP_CODES: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME']);
-const CONNECT_CODES: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EADDRNOTAVAIL',
-  'ENETDOWN',
-  'EHOSTDOWN',
-  'ETIMEDOUT',
-  'EACCES',
-  'EPERM',
-]);
-
 /** How far the request got when it failed. */
 interface Progress {
   connected: boolean;
@@ -70,8 +58,7 @@ interface Progress {
 const classify = (code: string, isTls: boolean, progress: Progress): TransportFailure => {
   if (LOOKUP_CODES.has(code)) return 'lookup';
   if (code.startsWith('HPE_')) return 'protocol';
-  if (!progress.connected)
-    return CONNECT_CODES.has(code) ? 'connect' : isTls && !/^E[A-Z]+$/.test(code) ? 'tls' : 'connect';
+  if (!progress.connected) return 'connect';
   return isTls && !progress.secured ? 'tls' : 'interrupted';
 };
 

@@ -64,7 +64,8 @@ const mayLiveElsewhere = (reply: Reply): boolean =>
     reply.status === 404 ||
     (reply.refusal.kind === 'denied' && reply.refusal.by === 'kms'));
 
-const wrapBody = (seed3: Secret): Secret =>
+/** Body of a wrap request, made without a string of the seed. */
+export const wrapBody = (seed3: Secret): Secret =>
   seed3.expose((bytes) =>
     Secret.build(bytes.length + 16, (body) => {
       body.write('{"plaintext":"', 'latin1');

@@ -1,0 +1,23 @@
+/** `triseed kms`: root keys for their owner, and a local key service to try them with. */
+import { Command } from 'commander';
+import type { Host, SendHttp, ServeHttp } from '../ports.ts';
+import type { CommandIo } from './io.ts';
+import { keyCommand } from './kms-key.ts';
+import { serveCommand } from './kms-serve.ts';
+
+/** What these commands need beside the host: the composition root hands it in. */
+export interface KmsExtra {
+  /** Aborts when the process is asked to end. */
+  readonly signal: AbortSignal;
+  /** An HTTP client that trusts these PEM certificates too. Throws KMS_CA_UNUSABLE. */
+  readonly makeHttp: (options: { readonly extraCa: readonly string[]; readonly proxy: null }) => SendHttp;
+  readonly serve: ServeHttp;
+  /** Asks a person; only called when standard error is a terminal. */
+  readonly ask: (question: string, signal: AbortSignal) => Promise<string>;
+}
+
+export const kmsCommand = (host: Host, io: CommandIo, extra: KmsExtra): Command =>
+  new Command('kms')
+    .description('root keys, and a local key management service to try them with')
+    .addCommand(serveCommand(host, io, extra))
+    .addCommand(keyCommand(host, io, extra));

@@ -1,0 +1,64 @@
+/**
+ * Strict request bodies: unknown members are refused in the words of the original service's decoder, so that a sloppy
+ * client fails here first. The member `name` with the wrong type is a bad body too.
+ */
+import { decodeBase64 } from './base64.ts';
+import { badBody, badField, noBody, type Refusal } from './refusals.ts';
+
+type Kind = 'text' | 'texts' | 'boolean' | 'resource';
+export type Shape = Readonly<Record<string, Kind>>;
+export type Members = Readonly<Record<string, unknown>>;
+
+export type Body = { readonly kind: 'body'; readonly members: Members } | Refusal;
+
+const fits = (value: unknown, kind: Kind): boolean => {
+  if (kind === 'text') return typeof value === 'string';
+  if (kind === 'boolean') return typeof value === 'boolean';
+  if (kind === 'texts') return Array.isArray(value) && value.every((item) => typeof item === 'string');
+  return typeof value === 'object' && value !== null;
+};
+
+export const checkMembers = (failed: string, value: unknown, shape: Shape): Body => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return badBody(failed, 'not a JSON object');
+  for (const [name, given] of Object.entries(value)) {
+    const kind = Object.hasOwn(shape, name) ? shape[name] : undefined;
+    if (kind === undefined) return badBody(failed, `json: unknown field "${name}"`);
+    if (!fits(given, kind)) return badBody(failed, `json: cannot unmarshal field "${name}"`);
+  }
+  return { kind: 'body', members: value as Members };
+};
+
+/** Reads the JSON object in `bytes`; an empty body is `{}` unless it is `required`. */
+export const readBody = (failed: string, bytes: Buffer, shape: Shape, required: boolean): Body => {
+  if (bytes.length === 0) return required ? noBody(failed) : { kind: 'body', members: {} };
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return badBody(failed, 'invalid JSON');
+  }
+  return checkMembers(failed, value, shape);
+};
+
+/** A base64 member as bytes; the caller wipes them. */
+export const readBase64 = (
+  failed: string,
+  name: string,
+  text: unknown,
+): { readonly kind: 'bytes'; readonly bytes: Buffer } | Refusal => {
+  if (typeof text !== 'string' || text === '') return badField(failed, name, 'it is required');
+  const decoded = decodeBase64(text);
+  return decoded.kind === 'bytes' ? decoded : badField(failed, name, `illegal base64 data at input byte ${decoded.at}`);
+};
+
+const MAX_AAD_LENGTH = 255;
+
+export const readAad = (
+  failed: string,
+  given: unknown,
+): { readonly kind: 'aad'; readonly aad: readonly string[] } | Refusal => {
+  const aad = (given ?? []) as readonly string[];
+  return aad.every((item) => item.length <= MAX_AAD_LENGTH)
+    ? { kind: 'aad', aad }
+    : badField(failed, 'aad', `an element is longer than ${MAX_AAD_LENGTH} characters`);
+};

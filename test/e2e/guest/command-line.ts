@@ -13,6 +13,7 @@ export interface Machine {
     readonly init: string;
     readonly tree: string;
     readonly checkout: string;
+    readonly commands: string;
     readonly recorded: string | null;
     readonly guestMount: string;
   };
@@ -55,6 +56,7 @@ export const commandLine = (machine: Machine): readonly string[] => {
     ...['systemd.journald.forward_to_console=1', 'systemd.journald.max_level_console=debug'],
     `GUEST_TREE=${paths.tree}`,
     `GUEST_CHECKOUT=${paths.checkout}`,
+    `GUEST_COMMANDS=${paths.commands}`,
     `GUEST_MOUNT=${paths.guestMount}`,
     ...(paths.recorded === null ? [] : [`GUEST_RECORDED=${paths.recorded}`]),
     ...machine.extra,

@@ -101,6 +101,7 @@ export class Guest {
     rmSync(tree, { recursive: true, force: true });
     const { files = {}, wantedUnits = [] } = this.#options;
     writeTree(tree, { hostname: this.name, files, wantedUnits, recordPrograms });
+    handOver(tree);
     const recorded = recordPrograms.length === 0 ? null : this.#recordingFolder();
     const seenInside = (disk: Disk): Disk => ({ ...disk, file: inside(disk.file) });
     const program = commandLine({
@@ -113,11 +114,15 @@ export class Guest {
         init: inside(here('./init')),
         tree: inside(tree),
         checkout: inside(checkout),
+        commands: inside(this.#commandsFolder),
         recorded: recorded === null ? null : inside(recorded),
         guestMount,
       },
       extra: this.#options.kernelArguments ?? [],
     });
+    rmSync(this.#commandsFolder, { recursive: true, force: true });
+    mkdirSync(this.#commandsFolder);
+    handOver(this.#commandsFolder);
     const consoleFile = join(this.folder, `console-${this.#consoles.length + 1}.log`);
     const descriptor = openSync(consoleFile, 'ax', 0o644);
     const limit = String(this.#options.limitSeconds ?? 120);
@@ -132,6 +137,10 @@ export class Guest {
     closeSync(descriptor);
     if (owner !== null) handOver(consoleFile);
     this.#boot = this.#follow(child, consoleFile);
+  }
+
+  get #commandsFolder(): string {
+    return join(this.folder, 'commands');
   }
 
   #recordingFolder(): string {
@@ -164,7 +173,7 @@ export class Guest {
         resolve(outcomeOf({ code: Number(code), reason, console: console.text }));
       });
     });
-    const shell = new Shell(shellStream);
+    const shell = new Shell(shellStream, this.#commandsFolder);
     const boot: Boot = { process: child, control, console, shell, ended, running: true, startedAt: performance.now() };
     shell.ready(120_000).catch(() => undefined);
     return boot;
@@ -177,6 +186,11 @@ export class Guest {
 
   get running(): boolean {
     return this.#boot?.running ?? false;
+  }
+
+  /** The session of this boot's processes: one that no other process of the host has. */
+  get session(): number {
+    return this.#current.process.pid ?? 0;
   }
 
   /** Boots so far. */
@@ -296,6 +310,11 @@ export class Guest {
   /** The recorded starts of `recordPrograms`, of all boots. */
   recorded(): readonly Recorded[] {
     return readRecorded(this.recordedFolder);
+  }
+
+  /** Whether starts of programs are recorded. */
+  get records(): boolean {
+    return (this.#options.recordPrograms ?? []).length > 0;
   }
 
   get recordedFolder(): string {

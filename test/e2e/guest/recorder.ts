@@ -19,7 +19,6 @@ export const hostPrograms: readonly string[] = [
   'mkfs.ext4',
   'mount',
   'resize2fs',
-  'sfdisk',
   'systemctl',
   'systemd-notify',
   'udevadm',

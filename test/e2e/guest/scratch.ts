@@ -1,6 +1,19 @@
 /** A folder below .cache/ for everything one test writes: disks, the guest's tree, consoles. Removed at the end. */
 import { execFileSync } from 'node:child_process';
-import { chownSync, closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { checkout, place } from './place.ts';
 
@@ -19,15 +32,21 @@ export interface Disk {
   readonly readOnly: boolean;
 }
 
-/** Hands a path to the user whom the guest runs as. */
+/** Hands a path, and everything below it, to the user whom the guest runs as. */
 export const handOver = (path: string): void => {
   const { owner } = place();
-  if (owner !== null) chownSync(path, owner, owner);
+  if (owner === null) return;
+  lchownSync(path, owner, owner);
+  if (!lstatSync(path).isDirectory()) return;
+  for (const name of readdirSync(path, { recursive: true })) lchownSync(join(path, String(name)), owner, owner);
 };
 
 export const openScratch = (label: string): Scratch => {
   const parent = join(checkout, '.cache', 'guests');
   mkdirSync(parent, { recursive: true });
+  // Passable whatever our umask is.
+  for (const folder of [join(checkout, '.cache'), parent])
+    if (statSync(folder).uid === process.getuid?.()) chmodSync(folder, 0o755);
   const folder = mkdtempSync(join(parent, `${label.replace(/[^\w-]+/g, '-').slice(0, 40)}-`));
   handOver(folder);
   return {

@@ -3,7 +3,10 @@
  * non-interactive `sh` (tree.ts, e2e-shell.service). One command at a time, each with a limit of its own inside the guest.
  */
 import { randomBytes } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { handOver } from './scratch.ts';
 
 export interface CommandResult {
   /** Exit status; 124 when the guest's timeout(1) ended the command. */
@@ -23,28 +26,32 @@ export interface CommandOptions {
 /** What the service prints once it reads commands. */
 export const shellReady = '@@e2e-shell@@';
 
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+/** Where the guest sees the folder `commands` of the driver. */
+export const commandsMount = '/opt/commands';
 
-const scriptOf = (command: string, mark: string, options: CommandOptions): string => {
-  const seconds = Math.max(1, Math.ceil((options.timeoutMs ?? 30_000) / 1000));
-  const run = `timeout -k 1 ${seconds} /bin/sh -c ${quote(command)}`;
-  const fed =
-    options.input === undefined
-      ? `${run} </dev/null`
-      : `{ base64 -d | ${run}; } <<'${mark}'\n${Buffer.from(options.input).toString('base64').replace(/.{76}/g, '$&\n')}\n${mark}`;
-  // The heredoc's redirection ends the line, so stderr is set around it.
-  return `{ ${fed}\n} 2>/run/e2e-stderr; printf '\\n${mark} %d\\n' $?; cat /run/e2e-stderr; printf '\\n${mark}\\n'\n`;
+/**
+ * What is sent for command `number`: one short line, because a terminal's 4 KiB of input are not refilled reliably. Outputs
+ * pass through files, so that commands see no terminal and what they leave in the background cannot write in between.
+ */
+const lineOf = (number: number, mark: string, seconds: number): string => {
+  const file = `${commandsMount}/${number}`;
+  const run = `timeout -k 1 ${seconds} /bin/sh ${file}.sh <${file}.in >/run/e2e-stdout 2>/run/e2e-stderr`;
+  return `${run}; printf '${mark} %d\\n' $?; cat /run/e2e-stdout; printf '${mark}'; cat /run/e2e-stderr; printf '${mark}'\n`;
 };
 
 export class Shell {
   readonly #stream: Duplex;
+  readonly #folder: string;
+  #count = 0;
   #received: Buffer = Buffer.alloc(0);
   #wake: (() => void) | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #gone = false;
 
-  constructor(stream: Duplex) {
+  /** `folder` is shown in the guest at `commandsMount`. */
+  constructor(stream: Duplex, folder: string) {
     this.#stream = stream;
+    this.#folder = folder;
     stream.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
       this.#wake?.();
@@ -67,12 +74,19 @@ export class Shell {
   run(command: string, options: CommandOptions = {}): Promise<CommandResult> {
     return this.#inTurn(async () => {
       const mark = `@@${randomBytes(9).toString('hex')}@@`;
+      const number = ++this.#count;
+      const timeoutMs = options.timeoutMs ?? 30_000;
+      const files = { sh: join(this.#folder, `${number}.sh`), in: join(this.#folder, `${number}.in`) };
+      writeFileSync(files.sh, `${command}\n`);
+      writeFileSync(files.in, options.input ?? '');
+      for (const file of Object.values(files)) handOver(file);
       this.#received = Buffer.alloc(0);
-      this.#stream.write(scriptOf(command, mark, options));
-      const limit = (options.timeoutMs ?? 30_000) + 10_000;
-      const bytes = await this.#until(`\n${mark} `, limit, command);
+      this.#stream.write(lineOf(number, mark, Math.max(1, Math.ceil(timeoutMs / 1000))));
+      await this.#until(`${mark} `, timeoutMs + 10_000, command);
       const status = Number((await this.#until('\n', 10_000, command)).toString());
-      const stderr = await this.#until(`\n${mark}\n`, 10_000, command);
+      const bytes = await this.#until(mark, 10_000, command);
+      const stderr = await this.#until(mark, 10_000, command);
+      for (const file of Object.values(files)) rmSync(file);
       return { status, stdout: bytes.toString(), stderr: stderr.toString(), bytes };
     });
   }

@@ -17,7 +17,11 @@ my ($limit, $network, @program) = @ARGV;
 my $deadline = time + $limit;
 open(my $driver, '+<&=', 4) or die "starter: no descriptor 4: $!\n";
 my ($near, $far);
-my $helper = 0;
+my ($guest, $helper) = (0, 0);
+my ($status, $dead) = (0, 0);
+
+# Orphans of the guest's kernel come to us instead of init: prctl(PR_SET_CHILD_SUBREAPER), on x86-64.
+syscall(157, 36, 1, 0, 0, 0) == 0 or die "starter: prctl: $!\n";
 
 sub child {
     my ($close, @command) = @_;
@@ -29,23 +33,42 @@ sub child {
     exec { $command[0] } @command or POSIX::_exit(127);
 }
 
+sub reap {
+    while ((my $pid = waitpid -1, POSIX::WNOHANG()) > 0) {
+        ($status, $dead) = ($?, 1) if $pid == $guest;
+    }
+}
+
 if ($network) {
     socketpair($near, $far, AF_UNIX, SOCK_DGRAM, 0) or die "starter: socketpair: $!\n";
     for my $end ($near, $far) { setsockopt($end, SOL_SOCKET, $_, pack 'i', 1 << 20) for SO_SNDBUF, SO_RCVBUF }
-    $helper = child([3, fileno $far], 'setpriv', '--pdeathsig', 'KILL',
+    $helper = child([3, fileno $far],
         'libslirp-helper', '--fd', fileno $near, '--net', '10.0.2.0/24', '--disable-ipv6');
     my $descriptor = fileno $far;
     s/\{net\}/$descriptor/ for @program;
 }
-my $guest = child([$network ? fileno $near : ()], 'setpriv', '--pdeathsig', 'KILL', @program);
+$guest = child([$network ? fileno $near : ()], @program);
 POSIX::close(3);
 if ($network) { close $near; close $far }
+
+# Should this process itself be killed, a second one does the killing: the kernel's helper processes would stay.
+pipe(my $starter_gone, my $starter) or die "starter: pipe: $!\n";
+my $second = fork;
+die "starter: fork: $!\n" unless defined $second;
+if (!$second) {
+    setpgrp(0, 0);
+    close $starter;
+    close $driver;
+    if (!sysread $starter_gone, my $done, 1) { kill 'KILL', map { -$_ } grep { $_ } $guest, $helper }
+    POSIX::_exit(0);
+}
+close $starter_gone;
 syswrite $driver, "pid $guest\n";
 
 my $reason = 'ended';
 my $received = '';
 $SIG{CHLD} = sub { };    # interrupts select, so an end is seen at once
-my ($status, $dead) = (0, 0);
+$SIG{PIPE} = 'IGNORE';
 while (!$dead) {
     my $ready = '';
     vec($ready, 4, 1) = 1;
@@ -60,11 +83,11 @@ while (!$dead) {
         }
     }
     if (time >= $deadline && $reason eq 'ended') { $reason = 'limit'; kill 'KILL', -$guest, $guest }
-    if (waitpid($guest, POSIX::WNOHANG()) == $guest) { $status = $?; $dead = 1 }
+    reap();
 }
-kill 'KILL', -$guest, $guest;
-if (!$dead) { waitpid $guest, 0; $status = $? }
-if ($helper) { kill 'KILL', -$helper, $helper; waitpid $helper, 0 }
-# The kernel's helper processes share its group; report only once the last is gone.
-for (1 .. 500) { last unless kill 0, -$guest; select undef, undef, undef, 0.01 }
+kill 'KILL', -$guest, $guest, $helper ? (-$helper, $helper) : ();
+# The kernel's processes share its group; report only once the last is gone.
+for (1 .. 2000) { reap(); last unless kill(0, -$guest) || ($helper && kill(0, -$helper)); select undef, undef, undef, 0.005 }
+syswrite $starter, '.';
+waitpid $second, 0;
 syswrite $driver, sprintf("exit %d %d %s\n", $status >> 8, $status & 127, $reason) if $reason ne 'driver';

@@ -51,7 +51,7 @@ TimeoutStopSec=1
 `;
 
 /** Mounts made by init. They stay to the end of a shutdown, so that whatever a unit does when it is stopped still works. */
-const lastingMounts = ['opt-triseed', 'opt-unrecorded', 'var-lib-recorded', 'usr-lib-modules', 'tmp'];
+const lastingMounts = ['opt-triseed', 'opt-commands', 'opt-unrecorded', 'var-lib-recorded', 'usr-lib-modules', 'tmp'];
 
 /** The installed program, without whatever would change how Node runs it. */
 const program = `\
@@ -73,6 +73,8 @@ const ownFiles = (options: TreeOptions): GuestFiles => ({
   '/etc/hostname': `${options.hostname}\n`,
   '/etc/hosts': `127.0.0.1 localhost\n127.0.1.1 ${options.hostname}\n`,
   '/etc/resolv.conf': '# no name server: names come from /etc/hosts\n',
+  // The kernel's /dev/watchdog needs a program of the host that is not installed.
+  '/etc/systemd/system.conf': '[Manager]\nRebootWatchdogSec=off\nKExecWatchdogSec=off\n',
   '/etc/udev/rules.d/61-ubd.rules': diskRules,
   '/usr/bin/triseed': { content: program, mode: 0o755 },
   [`${units}/e2e-shell.service`]: shellUnit,

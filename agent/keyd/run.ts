@@ -116,6 +116,16 @@ const carryOut = async (
   }
 };
 
+/** `host` with a clock whose sleepers also wake when `ended` aborts. */
+const endingHost = (host: Host, ended: AbortSignal): Host => ({
+  ...host,
+  clock: {
+    now: () => host.clock.now(),
+    monotonicMs: () => host.clock.monotonicMs(),
+    sleep: (ms, signal) => host.clock.sleep(ms, signal === undefined ? ended : AbortSignal.any([signal, ended])),
+  },
+});
+
 /**
  * Guards the volumes of `handOver` until `signal` aborts, and wipes its API keys then. After a revocation it waits for the
  * restart it asked for. Rejects when it cannot do its duty; its unit then starts it again, and in the end revokes.
@@ -125,6 +135,8 @@ export const runKeyDaemon = async (host: Host, daemon: KeyDaemon): Promise<void>
   const { handOver, signal } = daemon;
   const inbox = new Inbox(host);
   const now = (): number => host.clock.monotonicMs();
+  /** Wakes whatever still sleeps when the daemon ends, so that nothing holds the process. */
+  const ended = new AbortController();
   const terminate = (): void => inbox.put({ kind: 'terminated', atMs: now() });
   signal.addEventListener('abort', terminate, { once: true });
   try {
@@ -133,7 +145,11 @@ export const runKeyDaemon = async (host: Host, daemon: KeyDaemon): Promise<void>
       ...key,
       backend: daemon.backendFor(host, key.entry, handOver.settings.kms),
     }));
-    const running = errands(host, { keys, storeSeed: daemon.storeSeed, finished: (event) => inbox.put(event) });
+    const running = errands(endingHost(host, ended.signal), {
+      keys,
+      storeSeed: daemon.storeSeed,
+      finished: (event) => inbox.put(event),
+    });
     const kept = await readKept(host.files, handOver.settings.paths.run);
     inbox.put({ kind: 'started', atMs: now(), kept });
     if (signal.aborted) terminate();
@@ -149,6 +165,7 @@ export const runKeyDaemon = async (host: Host, daemon: KeyDaemon): Promise<void>
     }
     await running.storesFinished();
   } finally {
+    ended.abort();
     signal.removeEventListener('abort', terminate);
     for (const { apiKey } of handOver.volumes) apiKey.wipe();
   }

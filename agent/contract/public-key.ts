@@ -20,7 +20,7 @@ export type CarriedKeyOutcome =
 const unusable = (reason: string): CarriedKeyOutcome => ({ kind: 'unusable', reason });
 
 /** Peels base64 until PEM appears; null when it does not within three layers. */
-const peel = (text: string): string | null => {
+export const decodePem = (text: string): string | null => {
   let current = text;
   for (let layer = 0; layer <= maxLayers; layer += 1) {
     if (current.includes('-----BEGIN ')) return current.replaceAll('\\n', '\n');
@@ -35,7 +35,7 @@ const block = /-----BEGIN (CERTIFICATE|PUBLIC KEY)-----\s[A-Za-z0-9+/=\s]+-----E
 
 /** Reads a carried key. Only RSA of 2048 bits or more: nothing else is described for contracts. */
 export const parseCarriedKey = (text: string): CarriedKeyOutcome => {
-  const pem = peel(text);
+  const pem = decodePem(text);
   if (pem === null) return unusable('it holds neither PEM text nor base64 of it');
   const found = block.exec(pem);
   if (found === null) {

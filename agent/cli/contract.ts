@@ -1,0 +1,40 @@
+/** `triseed contract`: write, check, encrypt and sign contracts. */
+import { Command } from 'commander';
+import { AgentError } from '../errors.ts';
+import type { Host } from '../ports.ts';
+import { keygenCommand, newCommand, sealCommand } from './contract-author.ts';
+import { decryptCommand, validateCommand, verifyCommand } from './contract-read.ts';
+import type { CommandIo } from './io.ts';
+
+/** Commands of the fixed command line that this version does not have. They refuse, whatever follows them. */
+const unbuilt = ['encrypt', 'sign', 'inspect', 'archive', 'certs'];
+
+const refusing = (name: string): Command =>
+  new Command(name)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw new AgentError('USAGE', { reason: `contract ${name} is not available in this version` });
+    });
+
+const help = `
+A contract from nothing:
+  triseed contract new -o contract.yaml                     then fill in what says REPLACE
+  triseed contract validate contract.yaml
+  triseed contract seal contract.yaml --cert guest.crt --key signer.pem -o user-data
+  triseed contract verify user-data --decrypt-key guest-key.pem --signer signer.pub`;
+
+/** Handlers end as cli/io.ts describes. */
+export const contractCommand = (host: Host, io: CommandIo): Command => {
+  const command = new Command('contract')
+    .description('write, check, encrypt and sign contracts')
+    .addHelpText('after', help)
+    .addCommand(keygenCommand(host, io))
+    .addCommand(newCommand(host, io))
+    .addCommand(validateCommand(host, io))
+    .addCommand(sealCommand(host, io))
+    .addCommand(decryptCommand(host, io))
+    .addCommand(verifyCommand(host, io));
+  for (const name of unbuilt) command.addCommand(refusing(name), { hidden: true });
+  return command;
+};

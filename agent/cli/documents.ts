@@ -1,0 +1,71 @@
+/** Files that commands take and make: `-`, atomic writes, and never over the input by accident. */
+import { AgentError } from '../errors.ts';
+import type { Host } from '../ports.ts';
+import { Secret } from '../secret.ts';
+import type { CommandIo } from './io.ts';
+
+const maxKeyBytes = 64 * 1024;
+
+/** Everything in `path`, or on standard input for `-`. Throws FILE_UNREADABLE, also when it does not exist. */
+export const readInput = async (host: Host, io: CommandIo, path: string, maxBytes: number): Promise<Buffer> => {
+  if (path === '-') return io.stdin(maxBytes);
+  const bytes = await host.files.read(path, maxBytes);
+  if (bytes === null) throw new AgentError('FILE_UNREADABLE', { path, reason: 'it does not exist' });
+  return bytes;
+};
+
+/** As readInput, into a Secret. */
+export const readSecret = async (host: Host, io: CommandIo, path: string): Promise<Secret> =>
+  Secret.take(await readInput(host, io, path, maxKeyBytes));
+
+/** A passphrase file's content without the line end that editors add; null when no file was named. */
+export const readPassphrase = async (host: Host, path: string | undefined): Promise<Secret | null> => {
+  if (path === undefined) return null;
+  const bytes = await host.files.read(path, maxKeyBytes);
+  if (bytes === null) throw new AgentError('FILE_UNREADABLE', { path, reason: 'it does not exist' });
+  const end = bytes.at(-1) === 0x0a ? (bytes.at(-2) === 0x0d ? -2 : -1) : bytes.length;
+  const secret = Secret.build(bytes.subarray(0, end).length, (own) => own.set(bytes.subarray(0, end)));
+  bytes.fill(0);
+  return secret;
+};
+
+export interface OutputChoice {
+  /** From `-o`; undefined and `-` mean standard output. */
+  readonly output: string | undefined;
+  readonly input: string;
+  /** The input itself is replaced. */
+  readonly inPlace: boolean;
+  readonly mode: number;
+}
+
+/**
+ * Writes a result. Throws USAGE when it would land on the input without `--in-place`, FILE_UNWRITABLE.
+ * Checked before anything is computed through `assertOutput`.
+ */
+export const writeOutput = async (
+  host: Host,
+  io: CommandIo,
+  bytes: string | Uint8Array,
+  choice: OutputChoice,
+): Promise<void> => {
+  const path = await assertOutput(host, choice);
+  if (path === null) return io.stdout(bytes);
+  await host.files.writeAtomically(path, typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes, choice.mode);
+};
+
+/** Where a result goes: a path, or null for standard output. Throws USAGE. */
+export const assertOutput = async (
+  host: Host,
+  { output, input, inPlace }: Omit<OutputChoice, 'mode'>,
+): Promise<string | null> => {
+  const usage = (reason: string): AgentError => new AgentError('USAGE', { reason });
+  if (inPlace) {
+    if (input === '-') throw usage('--in-place needs a file, not standard input');
+    if (output !== undefined) throw usage('--in-place and -o exclude each other');
+    return input;
+  }
+  if (output === undefined || output === '-') return null;
+  const [from, to] = [input === '-' ? null : await host.files.resolve(input), await host.files.resolve(output)];
+  if (from !== null && from === to) throw usage(`${output} is the input; give --in-place to replace it`);
+  return output;
+};

@@ -52,7 +52,7 @@ export const obtainContract = async (
     host.journal.note('hpcr-signature', signer === null ? 'not signed' : `signed by key ${signer.fingerprint}`);
     const contract = validateContract(verified, { profile, minimumSerial });
     for (const { id, path, message } of contract.findings)
-      host.journal.note('hpcr-contract', `${id}: ${path}: ${message}`);
+      host.journal.note('hpcr-contract', `${id}: ${path === '' ? '' : `${path}: `}${message}`);
     host.journal.note('hpcr-contract', `contract is valid: ${contract.volumes.length} volume(s)`);
     return contract;
   } finally {

@@ -9,6 +9,7 @@ import type { AgentConfiguration } from './configuration.ts';
 import { AgentError, describeChain, exitStatusOf } from './errors.ts';
 import { files } from './host/files.ts';
 import { makeHost } from './host/host.ts';
+import { makeHttp } from './host/http.ts';
 import { type JournalSink, stderrJournal, systemdJournal } from './host/journal.ts';
 import { notifyOver } from './host/notify.ts';
 import { processIo } from './host/process-io.ts';
@@ -68,7 +69,12 @@ const groups: Readonly<Record<string, { readonly about: string; readonly load: (
   },
   kms: {
     about: 'root keys, and a local key management service to try them with',
-    load: async () => (await import('./cli/kms.ts')).kmsCommand(await plainHost(), io, { signal: stopping.signal }),
+    load: async () => (await import('./cli/kms.ts')).kmsCommand(await plainHost(), io, {
+        signal: stopping.signal,
+        makeHttp,
+        serve: async (options) => (await import('./host/http-server.ts')).serveHttp(options),
+        ask: async (question, signal) => (await import('./host/ask.ts')).askTerminal(question, signal),
+      }),
   },
 };
 

@@ -43,7 +43,9 @@ export const systemdJournal = (fallback: (text: string) => void): JournalSink =>
   const streamFor = (component: string) => {
     const known = streams.get(component);
     if (known !== undefined) return known;
-    const stream = createConnection(streamSocket);
+    // journald shuts its sending side down at once; without allowHalfOpen Node would answer by ending ours.
+    const stream = createConnection({ path: streamSocket, allowHalfOpen: true });
+    stream.resume();
     stream.on('error', () => fallback(`${component}: the journal cannot be reached\n`));
     stream.write(preamble(component));
     streams.set(component, stream);
@@ -56,6 +58,10 @@ export const systemdJournal = (fallback: (text: string) => void): JournalSink =>
         [...streams.values()].map(
           (stream) =>
             new Promise<void>((resolve) => {
+              if (stream.destroyed) {
+                resolve();
+                return;
+              }
               stream.once('close', () => resolve());
               stream.end(() => stream.destroy());
             }),

@@ -1,0 +1,209 @@
+/**
+ * Every prefix of the writes of a header commit, and every subset of the writes between two flushes, torn at sector
+ * boundaries too, is replayed onto a plain file: each state must hold the old header or the new one, whole, and
+ * cryptsetup must open it with the passphrase that belongs to it.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { disks } from '../../../agent/host/disks.ts';
+import { runCommand } from '../../../agent/host/exec.ts';
+import { Secret } from '../../../agent/secret.ts';
+import { luksFormat, luksOpen } from '../../../agent/volumes/commands.ts';
+import type { DeviceWrite } from '../../../agent/volumes/device-bytes.ts';
+import { markerBytes, parseMarker, renderMarker } from '../../../agent/volumes/formatting-marker.ts';
+import { type GatedHeader, gateHeader } from '../../../agent/volumes/gate.ts';
+import { type HeaderImage, planHeaderCommit, readAreas, writeInOrder } from '../../../agent/volumes/header-commit.ts';
+import { onDevice, withToken } from '../../../agent/volumes/header-file.ts';
+import { readLuksHeader } from '../../../agent/volumes/luks-header.ts';
+
+const size = 17 * 1024 * 1024;
+const passphrase = Secret.fromText('throw-away passphrase');
+const readerOf = (bytes: Buffer) => async (offset: number, length: number) =>
+  Buffer.from(bytes.subarray(offset, offset + length));
+
+const gatedOf = async (bytes: Buffer): Promise<{ gated: GatedHeader; primaryIsCurrent: boolean } | null> => {
+  const found = await readLuksHeader(readerOf(bytes), bytes.length);
+  if (found.kind !== 'luks2') return null;
+  const gate = gateHeader(found.current);
+  return gate.kind === 'passed' ? { gated: gate.header, primaryIsCurrent: found.primary === 'current' } : null;
+};
+
+/** A volume's header area in memory, as cryptsetup formats it, with our token. */
+const formatted = async (t: Test, name: string): Promise<{ disk: Buffer; gated: GatedHeader }> => {
+  const folder = t.testdir({});
+  const device = join(folder, 'device');
+  writeFileSync(device, Buffer.alloc(size));
+  const header = join(folder, name);
+  const luksUuid = '11111111-2222-4333-8444-555555555555';
+  await runCommand(luksFormat({ header, device, luksUuid, sectorBytes: 4096, kdf: 'pbkdf2' }, passphrase));
+  const file = await disks.open(header, 'read');
+  const disk = Buffer.concat([await file.read(0, file.sizeBytes), Buffer.alloc(size - file.sizeBytes)]);
+  await file.close();
+  const found = await gatedOf(disk);
+  if (found === null) throw new Error('the formatted header does not pass');
+  return { disk, gated: found.gated };
+};
+
+const token = (keyVersion: string) => ({
+  volume: 'data',
+  scheme: 'interim' as const,
+  keyslot: '0',
+  stored: { wrapped: Buffer.from(keyVersion).toString('base64'), keyVersion, mac: 'ab'.repeat(32) },
+});
+
+const salts = [Buffer.alloc(64, 3), Buffer.alloc(64, 4)] as const;
+const sector = 512;
+
+/** The writes as sector-sized pieces: what a disk may have done of a write when the power went. */
+const pieces = ({ offset, bytes }: DeviceWrite): readonly { offset: number; bytes: Buffer }[] =>
+  Array.from({ length: Math.ceil(bytes.length / sector) }, (_, at) => ({
+    offset: offset + at * sector,
+    bytes: bytes.subarray(at * sector, (at + 1) * sector),
+  }));
+
+/** Groups between flushes. */
+const groups = (writes: readonly DeviceWrite[]): readonly (readonly DeviceWrite[])[] => {
+  const found: DeviceWrite[][] = [[]];
+  for (const write of writes) {
+    found.at(-1)?.push(write);
+    if (write.flushAfter) found.push([]);
+  }
+  return found.filter((group) => group.length > 0);
+};
+
+const apply = (disk: Buffer, parts: readonly { offset: number; bytes: Buffer }[]): Buffer => {
+  const after = Buffer.from(disk);
+  for (const { offset, bytes } of parts) bytes.copy(after, offset);
+  return after;
+};
+
+/** Every state a power cut can leave: whole groups, then any subset of the next group's writes, each whole or torn. */
+const states = function* (disk: Buffer, writes: readonly DeviceWrite[]): Generator<Buffer> {
+  let done = disk;
+  yield done;
+  for (const group of groups(writes)) {
+    for (let chosen = 1; chosen < 1 << group.length; chosen += 1) {
+      const subset = group.filter((_, at) => (chosen >> at) & 1);
+      yield apply(done, subset.flatMap(pieces));
+      for (const [torn, write] of subset.entries()) {
+        const whole = subset.filter((_, at) => at !== torn).flatMap(pieces);
+        const parts = pieces(write);
+        const step = Math.max(1, Math.floor(parts.length / 16));
+        for (let cut = 1; cut < parts.length; cut += step) {
+          yield apply(done, [...whole, ...parts.slice(0, cut)]);
+          yield apply(done, [...whole, ...parts.slice(cut)]);
+        }
+      }
+    }
+    done = apply(done, group.flatMap(pieces));
+  }
+  yield done;
+};
+
+const rewrapped = async (disk: Buffer, keyVersion: string) => {
+  const found = await gatedOf(disk);
+  if (found === null) throw new Error('no header');
+  const present = await onDevice(readerOf(disk), found);
+  const image = withToken(present.image, found.gated.copy, token(keyVersion), salts);
+  if (image === null) throw new Error('does not fit');
+  return { present, image, writes: planHeaderCommit(present, image) };
+};
+
+t.test('a token-only commit leaves the old or the new seed, and a second cut while mending does too', async (t) => {
+  const { disk: bare } = await formatted(t, 'header');
+  const first = await rewrapped(bare, 'version-1');
+  const disk = apply(bare, first.writes.flatMap(pieces));
+  const second = await rewrapped(disk, 'version-2');
+  let count = 0;
+  let torn = 0;
+  const seen = new Map<string, number>();
+  for (const state of states(disk, second.writes)) {
+    count += 1;
+    const found = await gatedOf(state);
+    const version = found?.gated.token?.stored?.keyVersion ?? 'lost';
+    seen.set(version, (seen.get(version) ?? 0) + 1);
+    if (found === null || found.primaryIsCurrent) continue;
+    torn += 1;
+    if (torn % 5 !== 0) continue;
+    const third = await rewrapped(state, 'version-3');
+    for (const again of states(state, third.writes)) {
+      count += 1;
+      const after = (await gatedOf(again))?.gated.token?.stored?.keyVersion ?? 'lost';
+      if (after !== version && after !== 'version-3') seen.set('lost', (seen.get('lost') ?? 0) + 1);
+    }
+  }
+  t.comment(`${count} states, ${seen.get('lost') ?? 0} losses`);
+  t.notOk(seen.has('lost'), 'no state without a header');
+  t.ok((seen.get('version-1') ?? 0) > 0 && (seen.get('version-2') ?? 0) > 0, 'both outcomes occur');
+  t.ok(torn > 0, 'states with a stale primary copy occur');
+});
+
+t.test('a wrong order loses the header: the check above can fail', async (t) => {
+  const { disk: bare } = await formatted(t, 'header');
+  const disk = apply(bare, (await rewrapped(bare, 'version-1')).writes.flatMap(pieces));
+  const { writes } = await rewrapped(disk, 'version-2');
+  const unflushed = writes.map((write) => ({ ...write, flushAfter: false }));
+  let lost = 0;
+  for (const state of states(disk, unflushed)) if ((await gatedOf(state)) === null) lost += 1;
+  const bothTorn = apply(
+    disk,
+    writes.flatMap((write) => pieces(write).slice(0, 2)),
+  );
+  if ((await gatedOf(bothTorn)) === null) lost += 1;
+  t.ok(lost > 0);
+});
+
+t.test('formatting: our mark stays until the whole header is there, and then the volume opens', async (t) => {
+  const { disk: made, gated } = await formatted(t, 'header');
+  const areas = await readAreas(readerOf(made), gated.keyslots);
+  const bare: HeaderImage = { primary: Buffer.alloc(0), secondary: Buffer.alloc(0), areas };
+  const image = withToken(bare, gated.copy, token('version-1'), salts);
+  if (image === null) throw new Error('does not fit');
+  const marked = Buffer.alloc(size);
+  renderMarker({ volume: 'data', partitionGuid: '99999999-2222-4333-8444-555555555555' }).copy(marked);
+  let complete = 0;
+  let unfinished = 0;
+  const file = join(t.testdir({}), 'device');
+  for (const state of states(marked, planHeaderCommit(null, image))) {
+    const found = await gatedOf(state);
+    if (found === null) {
+      unfinished += 1;
+      const whole = parseMarker(state.subarray(0, markerBytes)) !== null;
+      if (!whole) t.fail('neither the mark nor a header');
+      continue;
+    }
+    complete += 1;
+    if (complete % 40 !== 1) continue;
+    writeFileSync(file, state);
+    const opened = await runCommand(luksOpen({ header: file, device: file, name: null, keyslot: '0' }, passphrase));
+    t.equal(opened.exit, 0, 'the state with a header opens');
+  }
+  t.comment(`${complete + unfinished} states, ${unfinished} start over`);
+  t.ok(complete > 0 && unfinished > 0);
+});
+
+t.test('writing to a real file gives what was planned, and read-back notices a device that lies', async (t) => {
+  const { disk } = await formatted(t, 'header');
+  const file = join(t.testdir({}), 'device');
+  writeFileSync(file, disk);
+  const { writes, image } = await rewrapped(disk, 'version-1');
+  const device = await disks.open(file, 'write');
+  await writeInOrder(device, writes);
+  t.ok((await device.read(0, image.primary.length)).equals(image.primary));
+  const liar = { ...device, write: async () => {} };
+  await t.rejects(writeInOrder(liar, (await rewrapped(disk, 'version-2')).writes), { code: 'FILE_UNWRITABLE' });
+  await device.close();
+});
+
+t.test('a new keyslot area over one in use is refused', async (t) => {
+  const { disk, gated } = await formatted(t, 'header');
+  const present = await onDevice(readerOf(disk), { gated, primaryIsCurrent: true });
+  const [area] = present.image.areas;
+  if (area === undefined) throw new Error('no area');
+  const changed = {
+    ...present.image,
+    areas: [{ offset: area.offset + 4096, bytes: Buffer.alloc(area.bytes.length, 1) }],
+  };
+  t.throws(() => planHeaderCommit(present, changed), TypeError);
+});

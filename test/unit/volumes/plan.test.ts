@@ -1,0 +1,147 @@
+import t from 'tap';
+import type { ContractVolume } from '../../../agent/contract/types.ts';
+import { Secret } from '../../../agent/secret.ts';
+import type { GatedHeader } from '../../../agent/volumes/gate.ts';
+import { objection, type Sight } from '../../../agent/volumes/guard.ts';
+import type { Observation } from '../../../agent/volumes/observation.ts';
+import { destructive, type Plan, planVolume } from '../../../agent/volumes/plan.ts';
+
+const identities = { diskGuid: 'd', metadataGuid: 'm', dataGuid: 'p', luksUuid: 'u' };
+const kmsEntry = { crn: 'crn', type: 'public', apiKey: Secret.fromText('throw-away') } as const;
+
+const volume = (changes: Partial<ContractVolume> = {}): ContractVolume => ({
+  key: 'data',
+  mount: '/mnt/data',
+  filesystem: 'ext4',
+  envSeed: Secret.fromText('throw-away env'),
+  workloadSeed: Secret.fromText('throw-away workload'),
+  previousEnvSeed: null,
+  previousWorkloadSeed: null,
+  kms: [],
+  kmsTimeoutMinutes: 10,
+  volumeName: null,
+  volumeID: null,
+  intent: 'auto',
+  unsupportedSeedSource: null,
+  ...changes,
+});
+
+const partitions = {
+  diskGuid: 'dd',
+  metadata: { path: '/dev/vdb1', guid: 'mm', startBytes: 1 << 20, sizeBytes: 99 << 20 },
+  data: { path: '/dev/vdb2', guid: 'pp', startBytes: 100 << 20, sizeBytes: 100 << 20 },
+};
+
+const observation = (changes: Partial<Observation> = {}): Observation => ({
+  volume: 'data',
+  disk: { path: '/dev/vdb', sizeBytes: 200 << 20, serial: 'data', readOnly: false, inUseBy: [] },
+  partitioning: 'none',
+  partitions: null,
+  resume: null,
+  target: { fact: 'blank', path: '/dev/vdb', sizeBytes: 200 << 20, detail: '' },
+  header: null,
+  seed: { fact: 'none', wrapped: [], mirrorIsCurrent: true },
+  ...changes,
+});
+
+const luksOnData = (token: GatedHeader['token']): Partial<Observation> => ({
+  partitioning: 'two',
+  partitions,
+  target: { fact: 'luks', path: '/dev/vdb2', sizeBytes: 100 << 20, detail: '' },
+  header: { gated: { token } as GatedHeader, primaryIsCurrent: true },
+});
+
+const stepsOf = (plan: Plan): string => plan.steps.map((step) => step.do).join(' ');
+const same = { seedWasRewrapped: false };
+
+t.test('a fresh disk: everything is in place before the header is committed', async (t) => {
+  const plan = planVolume(volume(), observation(), same, identities);
+  t.equal(stepsOf(plan), 'partition mark-formatting format open make-filesystem commit-header make-metadata mount');
+  t.match(plan, { scenario: 'fresh', seeds: 2, partitions: { disk: 'd', metadata: 'm', data: 'p' } });
+  t.match(plan.steps[2], { do: 'format', kdf: 'argon2id', scheme: 'two-seed', sectorBytes: 4096 });
+});
+
+t.test('the key derivation follows the entropy', async (t) => {
+  const plan = planVolume(volume({ kms: [kmsEntry] }), observation(), same, identities);
+  t.match(plan.steps[2], { do: 'format', kdf: 'pbkdf2', scheme: 'interim' });
+});
+
+t.test('a cut-off table is finished with its own GUIDs', async (t) => {
+  const resume = { diskGuid: null, metadataGuid: 'found-m', dataGuid: 'found-p' };
+  const plan = planVolume(volume(), observation({ partitioning: 'halfWritten', resume }), same, identities);
+  t.match(plan.steps[0], { do: 'partition', diskGuid: 'd', metadataGuid: 'found-m', dataGuid: 'found-p' });
+  t.match(plan.steps[1], { do: 'mark-formatting', partitionGuid: 'found-p' });
+});
+
+t.test('opening changes nothing but what the proof asks for', async (t) => {
+  const stored = { wrapped: 'w', keyVersion: 'v', mac: 'x' };
+  const token = { volume: 'data', scheme: 'interim', keyslot: '0', stored } as const;
+  const opening = observation({
+    ...luksOnData(token),
+    seed: { fact: 'present', wrapped: ['w'], mirrorIsCurrent: true },
+  });
+  const owner = volume({ kms: [kmsEntry] });
+  t.equal(stepsOf(planVolume(owner, opening, same, identities)), 'open mount');
+  t.equal(
+    stepsOf(planVolume(owner, opening, { seedWasRewrapped: true }, identities)),
+    'commit-token open make-metadata mount',
+  );
+  const stale = { ...opening, seed: { ...opening.seed, mirrorIsCurrent: false } };
+  t.equal(stepsOf(planVolume(owner, stale, same, identities)), 'open make-metadata mount');
+  const foreign = { ...opening, ...luksOnData(null) };
+  t.equal(stepsOf(planVolume(owner, foreign, same, identities)), 'commit-token open mount');
+  for (const step of planVolume(owner, opening, same, identities).steps) t.notOk(destructive.has(step.do));
+});
+
+t.test('intent turns formatting or opening into a refusal', async (t) => {
+  const open = { ...luksOnData(null) };
+  t.throws(() => planVolume(volume({ intent: 'open' }), observation(), same, identities), {
+    code: 'VOLUME_INTENT_REFUSED',
+    facts: { intent: 'open', scenario: 'fresh' },
+  });
+  t.throws(() => planVolume(volume({ intent: 'create' }), observation(open), same, identities), {
+    code: 'VOLUME_INTENT_REFUSED',
+    facts: { intent: 'create', scenario: 'open' },
+  });
+  t.equal(planVolume(volume({ intent: 'create' }), observation(), same, identities).scenario, 'fresh');
+  t.equal(planVolume(volume({ intent: 'open' }), observation(open), same, identities).scenario, 'open');
+});
+
+t.test('rolling is refused where it would matter, with its own message', async (t) => {
+  const rolling = volume({ previousEnvSeed: Secret.fromText('throw-away old') });
+  const plan = () => planVolume(rolling, observation(luksOnData(null)), same, identities);
+  t.throws(plan, { code: 'VOLUME_ROLL_NOT_BUILT' });
+  t.equal(planVolume(rolling, observation(), same, identities).scenario, 'fresh');
+});
+
+t.test('the digest tells plans apart', async (t) => {
+  const first = planVolume(volume(), observation(), same, identities);
+  t.equal(planVolume(volume(), observation(), same, identities).digest, first.digest);
+  t.not(planVolume(volume({ mount: '/mnt/other' }), observation(), same, identities).digest, first.digest);
+});
+
+t.test('the guard objects by what it sees, whatever the table said', async (t) => {
+  const formatting = planVolume(volume(), observation(), same, identities);
+  const opening = planVolume(volume(), observation(luksOnData(null)), same, identities);
+  const clear: Sight = {
+    readOnly: false,
+    inUseBy: [],
+    blank: true,
+    markedForThis: false,
+    signatures: [],
+    sizeBytes: 200 << 20,
+  };
+  t.equal(objection(formatting, clear), null);
+  t.equal(objection(formatting, { ...clear, blank: false, markedForThis: true, signatures: ['crypto_LUKS'] }), null);
+  t.equal(objection(opening, { ...clear, blank: false, signatures: ['crypto_LUKS'] }), null);
+  const cases: readonly (readonly [string, Plan, Partial<Sight>])[] = [
+    ['data', formatting, { blank: false }],
+    ['a signature', formatting, { signatures: ['ext4'] }],
+    ['in use', formatting, { inUseBy: ['/mnt'] }],
+    ['read-only', formatting, { readOnly: true }],
+    ['another size', formatting, { sizeBytes: 100 << 20 }],
+    ['in use when opening', opening, { inUseBy: ['dm-0'] }],
+    ['a forged plan', { ...opening, steps: formatting.steps }, {}],
+  ];
+  for (const [name, plan, seen] of cases) t.type(objection(plan, { ...clear, ...seen }), 'string', name);
+});

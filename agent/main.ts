@@ -69,7 +69,8 @@ const groups: Readonly<Record<string, { readonly about: string; readonly load: (
   },
   kms: {
     about: 'root keys, and a local key management service to try them with',
-    load: async () => (await import('./cli/kms.ts')).kmsCommand(await plainHost(), io, {
+    load: async () =>
+      (await import('./cli/kms.ts')).kmsCommand(await plainHost(), io, {
         signal: stopping.signal,
         makeHttp,
         serve: async (options) => (await import('./host/http-server.ts')).serveHttp(options),

@@ -99,6 +99,11 @@ t.test('large, scattered and hashed', async (t) => {
   await debugfs(scattered, ...removals, `write ${content} keyfile`);
   t.match(await debugfs(scattered, 'extents keyfile'), /1\/ 1/, 'the tree has two levels');
   t.equal(textOf(await readImage(scattered)), readFileSync(content, 'latin1'));
+  const node = Number(/\(ETB0\):(\d+)/.exec(await debugfs(scattered, 'stat keyfile'))?.[1]) * 1024;
+  const damaged = readFileSync(scattered);
+  damaged.writeUInt8(damaged.readUInt8(node + 16) ^ 1, node + 16);
+  const refused = await readRootFile(readerOf(damaged), damaged.length, 'keyfile');
+  t.match(refused, { kind: 'unreadable', reason: /checksum of an extent block/ });
 
   for (const options of ['-t ext4', '-t ext4 -O ^metadata_csum']) {
     const hashed = await made('hashed', `${options} -N 2048`, '8M', many);

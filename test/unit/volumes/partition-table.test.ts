@@ -391,3 +391,14 @@ t.test('writes out of order are not ours', async (t) => {
     t.match(await isOurHalfWrittenTable(readerOf(disk), disk.length), { kind: 'other' }, `writes ${row}`);
   }
 });
+
+t.test('a table without a disk GUID is not ours', async (t) => {
+  const table = renderOurTable({
+    sizeBytes: minimumDiskBytes,
+    ...guids,
+    diskGuid: '00000000-0000-0000-0000-000000000000',
+  });
+  const disk = Buffer.alloc(minimumDiskBytes);
+  if (table.kind === 'table') for (const { offset, bytes } of table.writes) bytes.copy(disk, offset);
+  t.same(await isOurHalfWrittenTable(readerOf(disk), disk.length), { kind: 'other', reason: 'foreignBytes' });
+});

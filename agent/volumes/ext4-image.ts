@@ -5,7 +5,7 @@
  * (kernel documentation, "ext4 Data Structures and Algorithms").
  */
 import { crc32c } from './crc.ts';
-import type { DeviceWrite } from './device-bytes.ts';
+import { type DeviceWrite, mebibyte } from './device-bytes.ts';
 import {
   checksumSeed,
   folder,
@@ -33,7 +33,7 @@ const keyfileInode = 12;
 const place = { descriptors: 1, blockBitmap: 2, inodeBitmap: 3, inodeTable: 4, root: 8, lostAndFound: 9, keyfile: 10 };
 
 export const maximumContentBytes = 64 * 1024;
-export const minimumPartitionBytes = 1024 * 1024;
+export const minimumPartitionBytes = mebibyte;
 
 export interface ImageRequest {
   /** Size of the partition; the file system takes all of it, up to 128 MiB. */

@@ -73,7 +73,7 @@ t.test('data over a 64th of the device and a window more cannot be missed', asyn
   const sizeBytes = 200 * mebibyte;
   const strip = (183 * mebibyte) / 64;
   const start = 90 * mebibyte;
-  for (let seed = 1; seed <= 40; seed++) {
+  for (let seed = 1; seed <= 15; seed++) {
     const read: ReadAt = async (offset, length) => {
       const bytes = Buffer.alloc(length);
       const from = Math.max(offset, start);

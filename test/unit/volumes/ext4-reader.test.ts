@@ -364,7 +364,7 @@ t.test('hostile bytes: a value every time, within the device, with few reads', a
         return found.kind !== 'file' || found.bytes.length <= maximumFileBytes;
       },
     ),
-    { seed: 20260902, numRuns: 3000 },
+    { seed: 20260902, numRuns: 1500 },
   );
   t.same([...kinds.keys()].sort(), ['absent', 'file', 'noFilesystem', 'unreadable'], 'the changes reach every answer');
 });

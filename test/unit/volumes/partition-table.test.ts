@@ -332,9 +332,9 @@ t.test('hostile bytes: a value every time, nothing read beyond the disk, few rea
         return ['none', 'gpt', 'mbr', 'damaged'].includes(table.kind);
       },
     ),
-    { seed: 20260901, numRuns: 1500 },
+    { seed: 20260901, numRuns: 800 },
   );
-  t.pass('1500 disks');
+  t.pass('800 disks');
 });
 
 t.test('a cut at any write leaves no table, our resumable beginning, or the whole table', async (t) => {
@@ -366,7 +366,7 @@ t.test('one foreign byte anywhere in the table areas ends the recognition', asyn
     const disk = Buffer.alloc(minimumDiskBytes);
     for (const { offset, bytes } of writes.slice(0, count)) bytes.copy(disk, offset);
     for (const range of tableRanges(disk.length)) {
-      for (let at = range.offset; at < range.offset + range.length; at += 53) {
+      for (let at = range.offset; at < range.offset + range.length; at += 97) {
         const before = disk[at] as number;
         disk[at] = before ^ 0x40;
         const half = await isOurHalfWrittenTable(readerOf(disk), disk.length);

@@ -35,7 +35,7 @@ export type GateResult =
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** Ceilings for volumes made elsewhere: no opening may take minutes or gigabytes because a host says so. */
-const ceilings = { argonMemoryKiB: 1_048_576, argonTime: 16, argonCpus: 4, pbkdf2Iterations: 20_000_000 };
+export const ceilings = { argonMemoryKiB: 1_048_576, argonTime: 16, argonCpus: 4, pbkdf2Iterations: 20_000_000 };
 /** What we format with: fixed, so that a disk opens on a smaller guest. */
 export const ourKdf = {
   argon2id: { memoryKiB: 65_536, time: 4, cpus: 1 },

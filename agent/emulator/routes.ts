@@ -74,6 +74,14 @@ const keyRoute = (method: string, name: string, rest: readonly string[], query: 
   return { kind: 'notBuilt', what: 'policies, aliases, registrations or purge' };
 };
 
+const decodedOrNull = (text: string): string | null => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+};
+
 export const routeOf = (method: string, path: string, query: URLSearchParams): Route => {
   if (path === '/identity/token' || path === '/oidc/token') {
     return method === 'POST' ? { kind: 'token' } : { kind: 'unknown' };
@@ -89,5 +97,6 @@ export const routeOf = (method: string, path: string, query: URLSearchParams): R
     if (method === 'HEAD') return { kind: 'keys', operation: 'head' };
     return method === 'POST' ? { kind: 'keys', operation: 'create' } : { kind: 'unknown' };
   }
-  return keyRoute(method, decodeURIComponent(name), rest, query);
+  const decoded = decodedOrNull(name);
+  return decoded === null ? { kind: 'unknown' } : keyRoute(method, decoded, rest, query);
 };

@@ -99,7 +99,7 @@ const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Pr
   );
   const result = await host.run(command);
   const meaning = commands.cryptsetupMeaning(result.exit);
-  if (meaning !== 'done') throw failure('LUKS_OPEN_FAILED', progress, `cryptsetup ended with ${meaning}`);
+  if (meaning !== 'done') throw failure('LUKS_OPEN_FAILED', progress, `cryptsetup ${commands.complaintOf(result)}`);
   progress.mapping = step.mapping;
   await host.run(commands.settleDevices());
   const table = await host.run(commands.dmTable(step.mapping));
@@ -115,11 +115,7 @@ const makeFilesystem = async (progress: Progress, step: Extract<Step, { do: 'mak
   const { host } = progress;
   const result = await host.run(commands.makeFilesystem(step.filesystem, mappedPath(progress)));
   if (result.exit !== 0)
-    throw failure(
-      'CREATE_FILESYSTEM_FAILED',
-      progress,
-      `mkfs.${step.filesystem} ended with ${result.exit ?? result.signal}`,
-    );
+    throw failure('CREATE_FILESYSTEM_FAILED', progress, `mkfs.${step.filesystem} ${commands.complaintOf(result)}`);
   const device = await host.disks.open(mappedPath(progress), 'write');
   try {
     await device.flush();
@@ -146,7 +142,7 @@ const mount = async (progress: Progress, step: Extract<Step, { do: 'mount' }>): 
   if ((await host.files.resolve(step.mount)) !== step.mount || (await host.files.kind(step.mount)) !== 'folder')
     throw new AgentError('MOUNT_NOT_A_FOLDER', { volume: volume.key, mount: step.mount });
   const result = await host.run(commands.mountVolume(step.filesystem, mappedPath(progress), step.mount));
-  if (result.exit !== 0) throw failure('MOUNT_FAILED', progress, `mount ended with ${result.exit ?? result.signal}`);
+  if (result.exit !== 0) throw failure('MOUNT_FAILED', progress, `mount ${commands.complaintOf(result)}`);
   host.journal.message('VOLUME_MOUNTED', { volume: volume.key, mount: step.mount });
 };
 

@@ -3,7 +3,7 @@
  * files and the real run share these builders. No cryptsetup call reads a header from a device: each names `--header`.
  */
 import type { Filesystem } from '../contract/types.ts';
-import type { Command } from '../ports.ts';
+import type { Command, CommandResult } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { cipherName, ourKdf } from './gate.ts';
 
@@ -141,3 +141,19 @@ export const settleDevices = (): Command => ({
   args: ['settle', '--timeout=30'],
   timeoutMs: 60 * seconds,
 });
+
+/**
+ * Why a program failed, for people: its exit status and its last line of complaint. None of these programs repeats
+ * what it reads on stdin.
+ */
+export const complaintOf = ({ exit, signal, timedOut, stderr }: CommandResult): string => {
+  const ended = timedOut ? 'took too long' : `ended with ${exit === null ? signal : `status ${exit}`}`;
+  const line =
+    stderr
+      .replace(/[^\x20-\x7e\n]/g, ' ')
+      .trim()
+      .split('\n')
+      .at(-1)
+      ?.slice(0, 200) ?? '';
+  return line === '' ? ended : `${ended}: ${line}`;
+};

@@ -1,7 +1,7 @@
 /** New headers: formatted by cryptsetup in H, or an adopted one, each with our token, gated again before anything uses it. */
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
-import { cryptsetupMeaning, headerBytes, luksFormat } from './commands.ts';
+import { complaintOf, headerBytes, luksFormat } from './commands.ts';
 import { type GatedHeader, gateHeader } from './gate.ts';
 import type { HeaderImage, HeaderOnDevice } from './header-commit.ts';
 import { headerPath, readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
@@ -53,7 +53,7 @@ export const formatHeader = async (
   await host.files.remove(file);
   const { luksUuid, sectorBytes, kdf } = step;
   const result = await host.run(luksFormat({ header: file, device, luksUuid, sectorBytes, kdf }, proof.passphrase));
-  if (result.exit !== 0) throw fail(`cryptsetup ended with ${cryptsetupMeaning(result.exit)}`);
+  if (result.exit !== 0) throw fail(`cryptsetup ${complaintOf(result)}`);
   const made = await readHeaderFile(host, file);
   try {
     if (made.header.kind !== 'luks2') throw fail('cryptsetup left no LUKS2 header');

@@ -7,7 +7,7 @@ import { AgentError, hasCode } from '../errors.ts';
 import type { ObtainedSeed } from '../kms/obtain-seed.ts';
 import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
-import { cryptsetupMeaning, luksOpen } from './commands.ts';
+import { complaintOf, cryptsetupMeaning, luksOpen } from './commands.ts';
 import type { GatedHeader } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
 import { headerPath, onDevice, writeHeaderFile } from './header-file.ts';
@@ -100,7 +100,7 @@ const findScheme = async (
     const meaning = cryptsetupMeaning(result.exit);
     if (meaning === 'done') return scheme;
     if (meaning !== 'wrongPassphrase')
-      throw new AgentError('LUKS_OPEN_FAILED', { volume, detail: `cryptsetup ended with ${meaning}` });
+      throw new AgentError('LUKS_OPEN_FAILED', { volume, detail: `cryptsetup ${complaintOf(result)}` });
   }
   throw new AgentError('LUKS_OPEN_FAILED', { volume, detail: 'the seeds do not open it' });
 };

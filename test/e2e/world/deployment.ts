@@ -1,0 +1,132 @@
+/** What a deployer and a workload owner prepare: the guest's pair, a signing key, a contract sealed for a guest. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { GuestFiles } from '../guest/tree.ts';
+import type { KeyService } from './key-service.ts';
+import { triseedDone } from './triseed.ts';
+
+export interface VolumeText {
+  readonly key: string;
+  readonly mount: string;
+  readonly envSeed: string;
+  readonly workloadSeed: string;
+  readonly filesystem?: string;
+  readonly kms?: readonly { readonly crn: string; readonly apiKey: string }[];
+  readonly kmsTimeout?: number;
+  /** Further lines of the env half, already YAML, such as `volumeName: other`. */
+  readonly env?: readonly string[];
+}
+
+const indent = (lines: readonly string[], by: number): readonly string[] => lines.map((line) => ' '.repeat(by) + line);
+
+const envVolume = (volume: VolumeText): readonly string[] => [
+  `${volume.key}:`,
+  ...indent(
+    [
+      `seed: ${JSON.stringify(volume.envSeed)}`,
+      ...(volume.kmsTimeout === undefined ? [] : [`kmsTimeout: ${volume.kmsTimeout}`]),
+      ...(volume.kms === undefined ? [] : ['kms:']),
+      ...(volume.kms ?? []).flatMap(({ crn, apiKey }) => [
+        `  - crn: ${JSON.stringify(crn)}`,
+        `    apiKey: ${JSON.stringify(apiKey)}`,
+      ]),
+      ...(volume.env ?? []),
+    ],
+    2,
+  ),
+];
+
+const workloadVolume = (volume: VolumeText): readonly string[] => [
+  `${volume.key}:`,
+  ...indent(
+    [
+      `seed: ${JSON.stringify(volume.workloadSeed)}`,
+      `mount: ${volume.mount}`,
+      ...(volume.filesystem === undefined ? [] : [`filesystem: ${volume.filesystem}`]),
+    ],
+    2,
+  ),
+];
+
+/** A plain contract as a person would write it. */
+export const contractText = (volumes: readonly VolumeText[]): string =>
+  [
+    'workload: |',
+    ...indent(['type: workload', 'play: {}'], 2),
+    ...(volumes.length === 0 ? [] : indent(['volumes:', ...indent(volumes.flatMap(workloadVolume), 2)], 2)),
+    'env: |',
+    ...indent(
+      ['type: env', 'logging:', '  logRouter:', '    hostname: logs.example', '    iamApiKey: none-needed-here'],
+      2,
+    ),
+    ...(volumes.length === 0 ? [] : indent(['volumes:', ...indent(volumes.flatMap(envVolume), 2)], 2)),
+    '',
+  ].join('\n');
+
+export class Deployment {
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    mkdirSync(folder, { recursive: true });
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** The guest's pair (`triseed contract keygen`) and the deployer's signing key (openssl). Made once. */
+  async makeKeys(): Promise<void> {
+    if (existsSync(this.path('guest.crt'))) return;
+    const signer = this.path('signer.pem');
+    execFileSync('openssl', ['genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:3072', '-out', signer], {
+      stdio: 'ignore',
+    });
+    await triseedDone(
+      'contract',
+      'keygen',
+      '--out-key',
+      this.path('guest-key.pem'),
+      '--out-cert',
+      this.path('guest.crt'),
+    );
+  }
+
+  /** Writes and seals a contract; answers the user data. */
+  async seal(text: string): Promise<string> {
+    writeFileSync(this.path('contract.yaml'), text, { mode: 0o600 });
+    const keys = ['--cert', this.path('guest.crt'), '--key', this.path('signer.pem')];
+    return triseedDone('contract', 'seal', this.path('contract.yaml'), ...keys);
+  }
+
+  /** /etc/triseed of the guest: configuration, contract key, the authority of the key service. */
+  guestFiles(
+    service: KeyService | null,
+    settings: { readonly pollSeconds?: number; readonly extra?: string } = {},
+  ): GuestFiles {
+    const kms =
+      service === null
+        ? []
+        : [
+            'kms:',
+            `  iam: ${service.urlInGuest}`,
+            `  endpoints: { ${service.instance}: "${service.urlInGuest}" }`,
+            '  ca: [ /etc/triseed/ca.pem ]',
+            `  pollSeconds: ${settings.pollSeconds ?? 5}`,
+          ];
+    const configuration = [
+      'contract:',
+      '  sources: [ { nocloud: cidata } ]',
+      '  key: /etc/triseed/contract-key.pem',
+      ...kms,
+      settings.extra ?? '',
+      '',
+    ];
+    return {
+      '/etc/triseed/agent.yaml': configuration.join('\n'),
+      '/etc/triseed/contract-key.pem': { content: readFileSync(this.path('guest-key.pem')), mode: 0o600 },
+      ...(service === null ? {} : { '/etc/triseed/ca.pem': readFileSync(service.caFile, 'latin1') }),
+    };
+  }
+}

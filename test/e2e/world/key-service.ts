@@ -1,0 +1,181 @@
+/**
+ * `triseed kms serve` as a process of its own, over https with a throw-away authority, reachable by a guest through
+ * its user-mode network (the host's 127.0.0.1 is 10.0.2.2 there).
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkout } from '../guest/place.ts';
+import { triseedDone } from './triseed.ts';
+
+const main = join(checkout, 'agent', 'main.ts');
+const startLimitMs = 20_000;
+
+export interface RootKey {
+  readonly id: string;
+  readonly crn: string;
+}
+
+const openssl = (folder: string, ...args: readonly string[]): void => {
+  execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+};
+
+/** THROWAWAY-ca.pem, and a server certificate for the addresses under which host and guest see the service. */
+const makeCertificates = (folder: string): void => {
+  if (existsSync(join(folder, 'server.pem'))) return;
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc'];
+  const authority = ['-keyout', 'ca-key.pem', '-out', 'THROWAWAY-ca.pem', '-subj', '/CN=Throw-away authority'];
+  openssl(folder, 'req', '-x509', '-days', '30', ...newKey, ...authority);
+  openssl(
+    folder,
+    'req',
+    ...newKey,
+    '-keyout',
+    'server-key.pem',
+    '-out',
+    'server.csr',
+    '-subj',
+    '/CN=Local key service',
+  );
+  writeFileSync(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,IP:10.0.2.2\n');
+  const signing = ['-CA', 'THROWAWAY-ca.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', '30'];
+  openssl(folder, 'x509', '-req', '-in', 'server.csr', ...signing, '-extfile', 'names', '-out', 'server.pem');
+};
+
+export class KeyService {
+  readonly folder: string;
+  readonly instance = '0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d';
+  #child: ChildProcess | null = null;
+  #port = 0;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    mkdirSync(folder, { recursive: true });
+    makeCertificates(folder);
+  }
+
+  get apiKeyFile(): string {
+    return join(this.folder, 'api-key');
+  }
+
+  get apiKey(): string {
+    return readFileSync(this.apiKeyFile, 'latin1').trim();
+  }
+
+  get caFile(): string {
+    return join(this.folder, 'THROWAWAY-ca.pem');
+  }
+
+  /** As the guest sees it. */
+  get urlInGuest(): string {
+    return `https://10.0.2.2:${this.#port}`;
+  }
+
+  get url(): string {
+    return `https://127.0.0.1:${this.#port}`;
+  }
+
+  /** Starts it on the port it had before, or a free one. Resolves when it listens. */
+  async start(): Promise<void> {
+    const child = spawn(
+      process.execPath,
+      [
+        main,
+        'kms',
+        'serve',
+        `--listen=127.0.0.1:${this.#port}`,
+        '--db=keys.db',
+        '--api-key-file=api-key',
+        `--instance=${this.instance}`,
+        '--tls-cert=server.pem',
+        '--tls-key=server-key.pem',
+        '--json',
+      ],
+      // A session of its own: Ctrl-C at the terminal reaches the driver only, which ends it in order.
+      { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'], detached: true },
+    );
+    this.#child = child;
+    const line = await new Promise<string>((resolve, reject) => {
+      let out = '';
+      let problems = '';
+      const timer = setTimeout(() => reject(new Error(`the key service did not start\n${problems}`)), startLimitMs);
+      child.stderr?.on('data', (chunk: Buffer) => {
+        problems += chunk.toString();
+      });
+      child.stdout?.on('data', (chunk: Buffer) => {
+        out += chunk.toString();
+        if (out.includes('\n')) resolve(out.slice(0, out.indexOf('\n')));
+      });
+      child.once('close', () => reject(new Error(`the key service ended at once\n${problems}`)));
+      child.once('close', () => clearTimeout(timer));
+      child.stdout?.once('data', () => clearTimeout(timer));
+    });
+    const { url } = JSON.parse(line) as { readonly url: string };
+    this.#port = Number(new URL(url).port);
+  }
+
+  /** Ends it; its keys stay in the folder. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+    child.kill(signal);
+    await closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** What every `kms key` command needs to reach this service. */
+  get access(): readonly string[] {
+    return [
+      `--instance=${this.instance}`,
+      `--api-key-file=${this.apiKeyFile}`,
+      `--endpoint=${this.url}`,
+      `--iam=${this.url}`,
+      `--ca=${this.caFile}`,
+    ];
+  }
+
+  /** `triseed kms key VERB …` against this service; answers stdout. */
+  key(verb: string, ...args: readonly string[]): Promise<string> {
+    return triseedDone('kms', 'key', verb, ...args, ...this.access);
+  }
+
+  async createRootKey(name: string): Promise<RootKey> {
+    const made = JSON.parse(await this.key('create', name, '--json')) as RootKey;
+    return { id: made.id, crn: made.crn };
+  }
+
+  /** Moves its clock forward: guards in time (enable 30 s after disable, one rotation an hour) count by it. */
+  async advance(seconds: number): Promise<void> {
+    await this.#admin('POST', 'clock', { advanceSeconds: seconds });
+  }
+
+  async fault(faults: readonly unknown[]): Promise<void> {
+    await this.#admin('POST', 'faults', { faults });
+  }
+
+  async mend(): Promise<void> {
+    await this.#admin('DELETE', 'faults', null);
+  }
+
+  async #admin(method: string, path: string, body: unknown): Promise<void> {
+    const { request } = await import('node:https');
+    const status = await new Promise<number>((resolve, reject) => {
+      const sent = request(
+        `${this.url}/__triseed/${path}`,
+        { method, ca: readFileSync(this.caFile), headers: { 'content-type': 'application/json' } },
+        (answer) => {
+          answer.resume();
+          answer.once('end', () => resolve(answer.statusCode ?? 0));
+        },
+      );
+      sent.once('error', reject);
+      sent.end(body === null ? undefined : JSON.stringify(body));
+    });
+    if (status >= 300) throw new Error(`the key service refused ${method} ${path} with ${status}`);
+  }
+}

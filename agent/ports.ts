@@ -79,6 +79,8 @@ export interface DiskEntry {
   /** Serial number as the hypervisor gave it, or null. */
   readonly serial: string | null;
   readonly readOnly: boolean;
+  /** Logical sector size: the unit of partition tables. */
+  readonly sectorBytes: 512 | 4096;
   /** Kernel names of the partitions the kernel knows, with number and byte range. */
   readonly partitions: readonly {
     readonly name: string;

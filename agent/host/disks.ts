@@ -59,6 +59,7 @@ const diskEntry = async (name: string, mountInfo: string): Promise<DiskEntry> =>
     path: `/dev/${name}`,
     sizeBytes: await bytesOf(`${folder}/size`),
     serial: await serialOf(folder),
+    sectorBytes: (await readText(`${folder}/queue/logical_block_size`)) === '4096' ? 4096 : 512,
     readOnly: (await readText(`${folder}/ro`)) === '1',
     partitions: partitions.sort((a, b) => a.number - b.number),
     holders: holders.flat(),

@@ -47,9 +47,11 @@ const ownTableSignatures = new Set(['gpt', 'PMBR']);
 
 const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice): Promise<Sight> => {
   const wholeDisk = target.path === disk.path;
-  const half = wholeDisk ? await isOurHalfWrittenTable(target.read, target.sizeBytes) : null;
+  const half = wholeDisk ? await isOurHalfWrittenTable(target.read, target.sizeBytes, disk.sectorBytes) : null;
   const resumes = half?.kind === 'ours' && half.writesPresent < 5;
-  const read: ReadAt = resumes ? withoutRanges(target.read, tableRanges(target.sizeBytes)) : target.read;
+  const read: ReadAt = resumes
+    ? withoutRanges(target.read, tableRanges(target.sizeBytes, disk.sectorBytes))
+    : target.read;
   const marker = target.sizeBytes < markerBytes ? null : parseMarker(await target.read(0, markerBytes));
   const header = await readLuksHeader(read, target.sizeBytes);
   const signatures = await readSignatures(host, target.path);

@@ -152,6 +152,7 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
         sizeBytes: disk.sizeBytes,
         serial: disk.serial,
         readOnly: disk.readOnly,
+        sectorBytes: disk.sectorBytes,
         inUseBy: [...disk.holders, ...disk.mountPoints],
       },
       partitions: null,
@@ -163,17 +164,17 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
       partitioning,
       ...unproven('foreign', whole, detail),
     });
-    const half = await isOurHalfWrittenTable(whole.read, whole.sizeBytes);
+    const half = await isOurHalfWrittenTable(whole.read, whole.sizeBytes, disk.sectorBytes);
     if (half.kind === 'ours' && half.writesPresent < 5) {
       const { diskGuid, metadataGuid, dataGuid } = half;
-      const read = withoutRanges(whole.read, tableRanges(whole.sizeBytes));
+      const read = withoutRanges(whole.read, tableRanges(whole.sizeBytes, disk.sectorBytes));
       const judged = await judgeTarget(host, whole, read, null);
       return { ...base, partitioning: 'halfWritten', resume: { diskGuid, metadataGuid, dataGuid }, ...judged };
     }
-    const table = await readPartitionTable(whole.read, whole.sizeBytes);
+    const table = await readPartitionTable(whole.read, whole.sizeBytes, disk.sectorBytes);
     if (table.kind === 'none')
       return { ...base, partitioning: 'none', ...(await judgeTarget(host, whole, whole.read, null)) };
-    if (table.kind === 'damaged') return other('damaged', String(table.reason));
+    if (table.kind === 'damaged') return other('damaged', table.reason);
     const count = table.kind === 'mbr' ? table.count : table.partitions.length;
     if (count !== 2) return other(count === 1 ? 'one' : 'more', `${count} partition${count === 1 ? '' : 's'}`);
     if (table.kind === 'mbr') return other('twoOther', 'an MBR partition table');

@@ -28,6 +28,7 @@ export interface Observation {
     readonly sizeBytes: number;
     readonly serial: string | null;
     readonly readOnly: boolean;
+    readonly sectorBytes: 512 | 4096;
     /** Stacked devices and mount points that show the disk is in use. */
     readonly inUseBy: readonly string[];
   };

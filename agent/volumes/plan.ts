@@ -17,6 +17,7 @@ export type Step =
       readonly metadataGuid: string;
       readonly dataGuid: string;
       readonly sizeBytes: number;
+      readonly sectorSize: 512 | 4096;
     }
   | { readonly do: 'mark-formatting'; readonly partitionGuid: string }
   | {
@@ -115,14 +116,16 @@ const formattingSteps = (
 ): readonly Step[] => {
   const identities = { ...fresh, ...withoutNull(observation.resume ?? {}) };
   const { diskGuid, metadataGuid, dataGuid } = identities;
-  const { sizeBytes } = observation.disk;
+  const { sizeBytes, sectorBytes: sectorSize } = observation.disk;
   const partitionGuid = observation.partitions?.data.guid ?? dataGuid;
   const kdf = outcome.seeds === 3 ? 'pbkdf2' : 'argon2id';
   const scheme: Scheme = outcome.seeds === 3 ? 'interim' : 'two-seed';
   // Our own data partitions are whole MiBs; one made elsewhere may end at an odd sector.
   const sectorBytes = observation.target.sizeBytes % 4096 === 0 || outcome.partitions ? 4096 : 512;
   return [
-    ...(outcome.partitions ? [{ do: 'partition', diskGuid, metadataGuid, dataGuid, sizeBytes } as const] : []),
+    ...(outcome.partitions
+      ? [{ do: 'partition', diskGuid, metadataGuid, dataGuid, sizeBytes, sectorSize } as const]
+      : []),
     { do: 'mark-formatting', partitionGuid },
     { do: 'format', luksUuid: fresh.luksUuid, kdf, sectorBytes, scheme },
     { do: 'open', mapping: mappingOf(volume.key) },

@@ -34,7 +34,7 @@ const partitions = {
 
 const observation = (changes: Partial<Observation> = {}): Observation => ({
   volume: 'data',
-  disk: { path: '/dev/vdb', sizeBytes: 200 << 20, serial: 'data', readOnly: false, inUseBy: [] },
+  disk: { path: '/dev/vdb', sizeBytes: 200 << 20, serial: 'data', readOnly: false, sectorBytes: 512, inUseBy: [] },
   partitioning: 'none',
   partitions: null,
   resume: null,

@@ -62,7 +62,8 @@ export const graceAfter = (
   if (grace !== null) {
     return { ...grace, attempts: grace.attempts + 1, refused: grace.refused || poll.refused };
   }
-  const regularMs = deadlineOf(volume, key, pollMs);
+  const dueMs = deadlineOf(volume, key, pollMs);
+  const regularMs = volume.kmsTimeoutMs === 0 ? Math.min(dueMs, poll.startedMs + withoutTimeoutMs) : dueMs;
   return {
     sinceMs: poll.startedMs,
     deadlineMs: regularMs > poll.atMs ? regularMs : poll.atMs + graceInterval(pollMs),

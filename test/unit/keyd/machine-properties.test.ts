@@ -101,7 +101,8 @@ t.test('a revocation has its reason: the deadline, or a rule that allows acting 
       if (given.configuration.onRevoked === 'immediate' && since.some(({ answer }) => isRefused(answer))) return true;
       if (volume.kmsTimeoutMs !== 0) return false;
       const refusedBefore = since.slice(0, -1).some(({ answer }) => isRefused(answer));
-      return since.length >= 3 || refusedBefore;
+      const tooLong = since.some(({ startedMs }) => (run.revokedAtMs ?? 0) >= startedMs + unreachableWindowMs);
+      return since.length >= 3 || refusedBefore || tooLong;
     }),
     runs,
   );

@@ -1,0 +1,224 @@
+/**
+ * The units on a real systemd: their order, what they say on the console, and that a guest whose root key is out of reach
+ * loses its volume keys and goes down, whatever gets in the way. Boot is a stand-in that opens a volume with plain cryptsetup;
+ * daemon, revocation and everything below them are real.
+ */
+import t, { type Test } from 'tap';
+import { messages, textOf } from '../../agent/messages.ts';
+import { createGuest, type Guest } from './guest/guest.ts';
+import { createDisk, openScratch } from './guest/scratch.ts';
+import type { GuestFiles } from './guest/tree.ts';
+
+const scratch = openScratch('units');
+t.setTimeout(240_000);
+t.teardown(() => scratch.remove());
+
+const instance = '11111111-2222-4333-8444-555555555555';
+/** Nothing listens there: every request is refused at once. */
+const closedPort = 'https://10.0.2.2:1';
+const handOver = {
+  version: 1,
+  bootId: 'BOOT',
+  provenAtMs: 'NOW',
+  volumes: [
+    {
+      key: 'data',
+      mount: '/mnt/data',
+      device: '/dev/ubda',
+      metadataDevice: null,
+      mapping: 'data',
+      luksUuid: '0',
+      wrapped: 'wrapped',
+      keyVersion: 'first',
+      kmsTimeoutMinutes: 0,
+      crn: `crn:v1:bluemix:public:kms:us-south:a/${'0'.repeat(32)}:${instance}:key:${instance}`,
+      type: 'public',
+      apiKey: 'an-api-key-of-the-test',
+    },
+  ],
+  settings: {
+    kms: {
+      iam: closedPort,
+      endpoints: { [instance]: closedPort },
+      ca: [],
+      proxy: null,
+      pollSeconds: 3,
+      onRevoked: 'grace',
+    },
+    paths: { state: '/var/hyperprotect', run: '/run/triseed' },
+    power: 'systemd',
+  },
+};
+
+const program = `\
+#!/bin/sh
+set -e
+if [ "$1" != boot ]; then
+  unset NODE_OPTIONS
+  exec /opt/triseed/node_modules/.bin/node --disable-warning=ExperimentalWarning /opt/triseed/agent/main.ts "$@"
+fi
+[ ! -e /etc/boot-fails ]
+truncate -s 16M /run/header
+luks="--header /run/header --key-file=-"
+printf 0123456789 | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --offset 32768 $luks /dev/ubda
+printf 0123456789 | cryptsetup open $luks /dev/ubda data
+mkfs.ext4 -q /dev/mapper/data
+mkdir -p /mnt/data
+mount /dev/mapper/data /mnt/data
+[ -e /etc/unprotected ] && exit 0
+mkdir -p -m 700 /run/triseed
+boot=$(cat /proc/sys/kernel/random/boot_id)
+sed -e "s/BOOT/$boot/" -e "s/\\"NOW\\"/$(cut -d. -f1 /proc/uptime)000/" /etc/hand-over.json >/run/triseed/keyd.json
+`;
+
+const workload = `\
+[Unit]
+Description=A workload
+PartOf=triseed-workload.target
+Before=triseed-workload.target
+After=triseed-volumes.target triseed-guarded.service
+RequiresMountsFor=/mnt/data
+[Service]
+ExecStart=/bin/sh -c 'cd /mnt/data; while sleep 0.2; do date >>log; done'
+ExecStop=/bin/echo "the workload stops"
+`;
+
+const units = '/etc/systemd/system';
+let count = 0;
+
+const start = (t: Test, files: GuestFiles = {}): Guest => {
+  count += 1;
+  const guest = createGuest(scratch, {
+    hostname: `units-${count}`,
+    disks: [createDisk(scratch, { name: `data-${count}`, sizeBytes: 64 << 20 })],
+    network: true,
+    wantedUnits: ['triseed.target'],
+    limitSeconds: 150,
+    files: {
+      '/usr/bin/triseed': { content: program, mode: 0o755 },
+      '/etc/triseed/agent.yaml': 'contract: {}\n',
+      '/etc/hand-over.json': JSON.stringify(handOver),
+      [`${units}/work.service`]: workload,
+      [`${units}/triseed-workload.target.d/work.conf`]: '[Unit]\nWants=work.service\n',
+      ...files,
+    },
+  });
+  t.teardown(() => guest.stop());
+  guest.start();
+  return guest;
+};
+
+const idsOf = (guest: Guest): readonly string[] =>
+  guest.journal().flatMap(({ text }) => /^(?:HPL|TSD)\d+[IWE](?=:)/.exec(text)?.[0] ?? []);
+/** Where a line of the journal is; fails the test when it is not there. */
+const place = (t: Test, guest: Guest, identifier: string, text: RegExp): number => {
+  const at = guest.journal().findIndex((line) => line.identifier === identifier && text.test(line.text));
+  t.not(at, -1, `${identifier}: ${text}`);
+  return at;
+};
+const inOrder = (t: Test, places: readonly number[]): void => {
+  t.strictSame(
+    places,
+    [...places].sort((a, b) => a - b),
+    'in this order',
+  );
+};
+
+t.test('a failed boot: both lines on the console, then power off', async (t) => {
+  const guest = start(t, { '/etc/boot-fails': '' });
+  t.equal(await guest.waitForExit(60_000), 'poweredOff');
+  const failed = `${messages.SERVICE_FAILED.id}: ${textOf('SERVICE_FAILED', {})}`;
+  inOrder(t, [
+    place(t, guest, 'systemd', /Failed to start triseed-boot\.service/),
+    place(t, guest, 'hpcr-catch-failure', /^VSI has failed to start!$/),
+    place(t, guest, 'hpcr-catch-failure', new RegExp(`^${failed}$`)),
+    place(t, guest, 'systemd', /Reached target poweroff\.target/),
+  ]);
+  t.strictSame(idsOf(guest), ['HPL10000E']);
+});
+
+t.test('no protected volume: no daemon, and the start is reported after the workload is up', async (t) => {
+  const guest = start(t, { '/etc/unprotected': '' });
+  await guest.waitForText(/HPL10001I/, 60_000);
+  inOrder(t, [
+    place(t, guest, 'systemd', /Data volumes are mounted ready to be used/),
+    place(t, guest, 'systemd', /Started work\.service/),
+    place(t, guest, 'systemd', /Reached target triseed-workload\.target/),
+    place(t, guest, 'hpcr-catch-success', /^VSI has started successfully\.$/),
+    place(t, guest, 'hpcr-catch-success', /^HPL10001I: Services succeeded -> /),
+  ]);
+  t.match(await guest.check('findmnt -no SOURCE /mnt/data'), '/dev/mapper/data', 'everybody sees the mount');
+  const daemon = await guest.check('systemctl show -p ActiveState,ConditionResult,NRestarts triseed-keyd.service');
+  t.match(daemon, /ActiveState=inactive/);
+  t.match(daemon, /ConditionResult=no/);
+  t.equal(await guest.powerOff(), 'poweredOff');
+  inOrder(t, [
+    place(t, guest, 'echo', /^the workload stops$/),
+    place(t, guest, 'systemd', /Stopped target triseed-volumes\.target/),
+    place(t, guest, 'systemd', /mnt-data\.mount: Deactivated/),
+  ]);
+});
+
+t.test('the key service is gone: the workload stops, the volume is closed, the guest restarts', async (t) => {
+  const guest = start(t);
+  t.equal(await guest.waitForExit(120_000), 'restarting');
+  inOrder(t, [
+    place(t, guest, 'keydaemon', /^HPL18003I/),
+    place(t, guest, 'keydaemon', /^HPL18002W/),
+    place(t, guest, 'systemd', /Started triseed-keyd\.service/),
+    place(t, guest, 'systemd', /Started work\.service/),
+    place(t, guest, 'hpcr-catch-success', /^HPL10001I/),
+    place(t, guest, 'keydaemon', /^HPL18003W/),
+    place(t, guest, 'systemd', /Started triseed-forced-restart\.timer/),
+    place(t, guest, 'echo', /^the workload stops$/),
+    place(t, guest, 'systemd', /mnt-data\.mount: Deactivated/),
+    place(t, guest, 'keydaemon', /^TSD18002I: volume is closed/),
+    place(t, guest, 'systemd', /Reached target reboot\.target/),
+  ]);
+  t.notOk(idsOf(guest).some((id) => id.endsWith('E')));
+});
+
+t.test('a busy volume: its key leaves the kernel all the same, and the restart is forced', async (t) => {
+  const guest = start(t, {
+    // Shows what the kernel still holds just before the machine goes down.
+    [`${units}/triseed-forced-restart.service.d/show.conf`]: `\
+[Service]
+StandardOutput=journal
+SyslogIdentifier=show
+ExecStartPre=/usr/sbin/dmsetup info -c --noheadings -o name,suspended data
+ExecStartPre=/usr/sbin/dmsetup table --showkeys data
+`,
+    // Not part of the workload: nobody stops it.
+    [`${units}/squatter.service`]: `\
+[Unit]
+After=triseed-volumes.target
+Before=triseed-keyd.service
+[Service]
+WorkingDirectory=/mnt/data
+ExecStart=/bin/sleep infinity
+`,
+    [`${units}/triseed-volumes.target.d/squatter.conf`]: '[Unit]\nWants=squatter.service\n',
+  });
+  await guest.waitForExit(120_000);
+  place(t, guest, 'keydaemon', /^TSD18002I: volume was busy/);
+  place(t, guest, 'show', /^data:Suspended$/);
+  place(t, guest, 'show', / crypt aes-xts-plain64 0{128} /);
+  t.match(guest.consoleText(), /sysrq: Resetting/, 'restarted by the kernel, without waiting for the suspended volume');
+});
+
+t.test('a daemon that cannot be kept alive: systemd revokes, and no start is reported', async (t) => {
+  const guest = start(t, {
+    [`${units}/triseed-keyd.service.d/broken.conf`]: '[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n',
+  });
+  t.equal(await guest.waitForExit(120_000), 'restarting');
+  inOrder(t, [
+    place(t, guest, 'keydaemon', /^HPL18004E/),
+    place(t, guest, 'keydaemon', /^TSD18002I: volume is closed/),
+    place(t, guest, 'systemd', /Reached target reboot\.target/),
+  ]);
+  t.notOk(idsOf(guest).includes('HPL10001I'));
+  t.notOk(
+    guest.journal().some(({ text }) => text.includes('Started work.service')),
+    'the workload never ran unguarded',
+  );
+});

@@ -1,0 +1,203 @@
+/** The units as text: order, identifiers, limits. What systemd makes of them is test/e2e/units.test.ts. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { revokeUnit } from '../../agent/keyd/revoke.ts';
+import { messages, textOf } from '../../agent/messages.ts';
+
+const folder = fileURLToPath(new URL('../../systemd/', import.meta.url));
+const names = readdirSync(folder).filter((name) => /\.(service|target|timer)$/.test(name));
+
+/** `Section.Key` → values in order, systemd.syntax(7). Lists of unit names stay one value a line. */
+type Unit = ReadonlyMap<string, readonly string[]>;
+
+const parseUnit = (text: string): Unit => {
+  const unit = new Map<string, string[]>();
+  let section = '';
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const header = /^\[(\w+)\]$/.exec(line)?.[1];
+    const setting = /^(\w+)=(.*)$/.exec(line);
+    if (header !== undefined) section = header;
+    else if (setting !== null) {
+      const [, key = '', value = ''] = setting;
+      const name = `${section}.${key}`;
+      unit.set(name, [...(unit.get(name) ?? []), value]);
+    } else throw new Error(`not a line of a unit: ${line}`);
+  }
+  return unit;
+};
+
+const units = new Map(names.map((name) => [name, parseUnit(readFileSync(join(folder, name), 'utf8'))]));
+const unitNamed = (name: string): Unit => {
+  const unit = units.get(name);
+  if (unit === undefined) throw new Error(`no unit is called ${name}`);
+  return unit;
+};
+const all = (name: string, key: string): readonly string[] => unitNamed(name).get(key) ?? [];
+const one = (name: string, key: string): string | undefined => all(name, key).at(-1);
+const words = (name: string, key: string): readonly string[] => all(name, key).flatMap((value) => value.split(/\s+/));
+const seconds = (value: string | undefined): number => {
+  const [, amount, unit] = /^(\d+)(min|ms|s)?$/.exec(value ?? '') ?? [];
+  return Number(amount) * (unit === 'min' ? 60 : unit === 'ms' ? 0.001 : 1);
+};
+
+/** Units that start before `name` does, by After= and by the others' Before=. */
+const earlier = (name: string): ReadonlySet<string> => {
+  const found = new Set<string>();
+  const visit = (current: string): void => {
+    const direct = [
+      ...(units.has(current) ? words(current, 'Unit.After') : []),
+      ...names.filter((other) => words(other, 'Unit.Before').includes(current)),
+    ];
+    for (const next of direct) {
+      if (found.has(next)) continue;
+      found.add(next);
+      visit(next);
+    }
+  };
+  visit(name);
+  return found;
+};
+
+t.test('stages start in this order', async (t) => {
+  const stages = [
+    'network-online.target',
+    'triseed-boot.service',
+    'triseed-volumes.target',
+    'triseed-keyd.service',
+    'triseed-guarded.service',
+    'triseed-workload.target',
+    'hpl-catch-success.service',
+  ];
+  for (const [at, stage] of stages.entries()) {
+    for (const before of stages.slice(0, at)) t.ok(earlier(stage).has(before), `${stage} after ${before}`);
+    t.notOk(earlier(stage).has(stage), `${stage} does not wait for itself`);
+  }
+});
+
+t.test('what the image enables brings everything', async (t) => {
+  const wanted = new Set([...words('triseed.target', 'Unit.Requires'), ...words('triseed.target', 'Unit.Wants')]);
+  for (const name of [
+    'triseed-boot.service',
+    'triseed-volumes.target',
+    'triseed-keyd.service',
+    'triseed-workload.target',
+    'hpl-catch-success.service',
+  ])
+    t.ok(wanted.has(name), name);
+  t.equal(one('triseed.target', 'Install.WantedBy'), 'multi-user.target');
+});
+
+t.test('the lines consumers wait for are those of the catalogue, under its identifiers', async (t) => {
+  const reports = [
+    ['hpl-catch-success.service', 'SERVICES_SUCCEEDED', 'VSI has started successfully.'],
+    ['hpl-catch-failed.service', 'SERVICE_FAILED', 'VSI has failed to start!'],
+  ] as const;
+  for (const [unit, name, sentence] of reports) {
+    t.equal(one(unit, 'Service.SyslogIdentifier'), messages[name].component);
+    t.equal(one(unit, 'Service.StandardOutput'), 'journal+console');
+    t.strictSame(all(unit, 'Service.ExecStart'), [
+      `/bin/echo "${sentence}"`,
+      `/bin/echo "${messages[name].id}: ${textOf(name, {})}"`,
+    ]);
+  }
+  t.equal(one('triseed-keyd.service', 'Service.SyslogIdentifier'), messages.KEY_DAEMON_STARTED.component);
+  t.equal(one('triseed-volumes.target', 'Unit.Description'), 'Data volumes are mounted ready to be used');
+});
+
+t.test('every failure has an end', async (t) => {
+  for (const name of ['triseed-boot.service', 'triseed-workload.target']) {
+    t.equal(one(name, 'Unit.OnFailure'), 'hpl-catch-failed.service', name);
+    t.equal(one(name, 'Unit.OnFailureJobMode'), 'replace-irreversibly', name);
+  }
+  t.equal(one('hpl-catch-failed.service', 'Unit.SuccessAction'), 'poweroff');
+  t.equal(one('hpl-catch-failed.service', 'Unit.FailureAction'), 'poweroff-force');
+  t.equal(one('hpl-catch-failed.service', 'Unit.JobTimeoutAction'), 'poweroff-force');
+  t.equal(one('triseed-keyd.service', 'Unit.OnFailure'), revokeUnit);
+  t.equal(one(revokeUnit, 'Unit.FailureAction'), 'reboot-force');
+});
+
+t.test('limits fit together', async (t) => {
+  const keyd = (key: string): number => seconds(one('triseed-keyd.service', key));
+  t.ok(keyd('Service.WatchdogSec') >= 2 * 60 + 30, 'two default poll intervals and a request');
+  t.ok(keyd('Service.TimeoutStartSec') > 30, 'ready comes after one poll');
+  const longestLife = Math.max(keyd('Service.WatchdogSec'), keyd('Service.TimeoutStartSec'));
+  const oneTurn = longestLife + keyd('Service.TimeoutStopSec') + keyd('Service.RestartSec');
+  const burst = Number(one('triseed-keyd.service', 'Unit.StartLimitBurst'));
+  t.ok(burst * oneTurn < keyd('Unit.StartLimitIntervalSec'), 'even a daemon that only hangs is given up');
+  const armed = seconds(one('triseed-forced-restart.timer', 'Timer.OnActiveSec'));
+  t.ok(armed >= 90 + 30, 'a revocation (90 s at most) and an orderly shutdown come first');
+  t.ok(seconds(one(revokeUnit, 'Service.TimeoutStartSec')) > armed, 'the timer, not the time limit, ends a stuck one');
+  t.equal(one('triseed-boot.service', 'Service.TimeoutStartSec'), 'infinity', 'kmsTimeout may be 1000 minutes');
+});
+
+t.test('what mounts and unmounts for the guest has no mounts of its own', async (t) => {
+  const ofItsOwn =
+    /^Service\.(Protect(System|Home|Kernel\w+|ControlGroups|Proc)|Private(Tmp|Mounts|Devices|Users|IPC)|ProcSubset|\w+Paths|Root\w+|TemporaryFileSystem|MountFlags|DynamicUser)$/;
+  for (const name of ['triseed-boot.service', revokeUnit]) {
+    t.strictSame(
+      [...unitNamed(name).keys()].filter((key) => ofItsOwn.test(key)),
+      [],
+      name,
+    );
+  }
+  t.ok(
+    [...unitNamed('triseed-keyd.service').keys()].some((key) => ofItsOwn.test(key)),
+    'the rule sees what it forbids',
+  );
+});
+
+t.test('the forced restart outlives the shutdown that hangs', async (t) => {
+  for (const name of ['triseed-forced-restart.timer', 'triseed-forced-restart.service'])
+    t.equal(one(name, 'Unit.DefaultDependencies'), 'no', name);
+});
+
+t.test('whoever holds a secret leaves no core dump and is spared when memory is short', async (t) => {
+  for (const name of names.filter((name) => all(name, 'Service.ExecStart').join().includes('/usr/bin/triseed'))) {
+    t.equal(one(name, 'Service.LimitCORE'), '0', name);
+    t.equal(one(name, 'Service.UMask'), '0077', name);
+    t.ok(Number(one(name, 'Service.OOMScoreAdjust')) <= -900, name);
+    t.equal(one(name, 'Service.NoNewPrivileges'), 'yes', name);
+  }
+});
+
+const analyze = '/usr/bin/systemd-analyze';
+const version = Number(/^systemd (\d+)/.exec(execFileSync(analyze, ['--version'], { encoding: 'utf8' }))?.[1]);
+
+t.test('systemd-analyze verify finds nothing', async (t) => {
+  const copy = mkdtempSync(join(tmpdir(), 'units-'));
+  t.teardown(() => rmSync(copy, { recursive: true }));
+  for (const name of names) {
+    // The program is not installed here; everything else is judged as it is.
+    writeFileSync(
+      join(copy, name),
+      readFileSync(join(folder, name), 'utf8').replaceAll('/usr/bin/triseed', '/bin/true'),
+    );
+  }
+  const verified = spawnSync(analyze, ['verify', '--man=no', ...names.map((name) => join(copy, name))], {
+    encoding: 'utf8',
+    env: { PATH: '/usr/bin:/bin', SYSTEMD_UNIT_PATH: `${copy}:` },
+  });
+  t.equal(verified.stderr, '');
+  t.equal(verified.status, 0);
+});
+
+t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --offline' }, async (t) => {
+  const limits = {
+    'triseed-keyd.service': 2.0,
+    'triseed-revoke.service': 4.2,
+    'triseed-boot.service': 5.0,
+    'triseed-guarded.service': 3.7,
+    'hpl-catch-success.service': 3.7,
+    'hpl-catch-failed.service': 3.7,
+  };
+  for (const [name, limit] of Object.entries(limits)) {
+    const args = ['security', '--offline=true', '--no-pager', `--threshold=${limit * 10}`, join(folder, name)];
+    const { status, stdout } = spawnSync(analyze, args, { encoding: 'utf8' });
+    t.equal(status, 0, /exposure level for .*/.exec(stdout)?.[0] ?? name);
+  }
+});

@@ -25,7 +25,7 @@ export const parseConfiguration = (text: string, path = 'agent.yaml'): AgentConf
     throw new AgentError('CONFIGURATION_INVALID', { path, reason: 'it is no YAML mapping' });
   }
   const settings = structuredClone(value ?? {});
-  const findings = schemaFindings(validateAgent, read.value, settings);
+  const findings = schemaFindings(validateAgent, { ...read.value, isPublic: true }, settings);
   if (hasErrors(findings)) throw invalid(findings);
   return settings as unknown as Accepted;
 };

@@ -51,12 +51,12 @@ const withCaret = (shown: string, caret: number): string => {
 };
 
 /** The line of a parsed document that holds `offset`. */
-export const excerptOf = (document: StrictDocument, offset: number): string => {
+export const excerptOf = (document: StrictDocument, offset: number, showsValues: boolean): string => {
   const { text } = document;
   const { start, end } = lineAround(text, offset);
   const secrets = document.places
     .filter((place) => place.isScalar && place.end > start && place.start < end && place.end > place.start)
-    .filter((place) => !isHarmless(place.path))
+    .filter((place) => !showsValues && !isHarmless(place.path))
     .sort((a, b) => a.start - b.start);
   let shown = '';
   let caret = 0;

@@ -46,6 +46,7 @@ export const findingRules = {
   SECTION_NESTED: 'TSD05033I',
   TRISEED_VOLUME_UNKNOWN: 'TSD05034W',
   SERIALS_DIFFER: 'TSD05035E',
+  PLACEHOLDER: 'TSD05036E',
 } as const;
 
 export type FindingCode = keyof typeof findingRules;

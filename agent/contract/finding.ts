@@ -7,6 +7,8 @@ import type { Finding, SectionName, Severity } from './types.ts';
 /** A text that findings point into, and how its lines map to the delivered document. */
 export interface Ground {
   readonly section: SectionName | null;
+  /** True for documents without secrets, such as the agent configuration: excerpts show values. */
+  readonly isPublic?: boolean;
   /** The text whose offsets are given: the contract itself, or a section's own text. */
   readonly text: string;
   /** null while (or because) the text does not parse. */
@@ -56,7 +58,8 @@ export const findingAt = (
     within: section === null ? null : { section, ...positionOf(text, offset) },
     message: detail.message,
     hint: detail.hint,
-    excerpt: document === null ? excerptOfUnparsed(text, offset) : excerptOf(document, offset),
+    excerpt:
+      document === null ? excerptOfUnparsed(text, offset) : excerptOf(document, offset, ground.isPublic === true),
   };
 };
 

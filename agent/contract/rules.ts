@@ -40,10 +40,21 @@ const syslogFindings = (env: ParsedGround): readonly Finding[] => {
 
 const serialFindings = (env: ParsedGround, workload: ParsedGround, minimumSerial: number): readonly Finding[] => {
   const serial = serialOf(env, workload);
-  if (serial >= minimumSerial) return [];
+  if (serial < 0 || serial >= minimumSerial) return [];
   const message = `serial ${serial} is below the minimum ${minimumSerial}`;
   return [finding('SERIAL_TOO_LOW', env, ['triseed', 'serial'], { message, hint: 'use the newest contract' })];
 };
+
+/** What the templates of `triseed contract new` ask to be replaced: a seed left so is known to everybody. */
+const placeholderFindings = (ground: ParsedGround): readonly Finding[] =>
+  ground.document.places
+    .filter(({ isScalar, start }) => isScalar && /^["']?REPLACE[_+]/.test(ground.text.slice(start, start + 9)))
+    .map(({ path }) =>
+      finding('PLACEHOLDER', ground, path, {
+        message: 'this still holds the text of the template',
+        hint: 'put your own value here',
+      }),
+    );
 
 /** Findings for the sections that could be opened; rules across both apply when both are given. */
 export const sectionFindings = (
@@ -54,7 +65,7 @@ export const sectionFindings = (
   const found: Finding[] = [];
   if (workload !== null) {
     found.push(...schemaFindings(profiles[profile].workload, workload, workload.document.value));
-    found.push(...workloadVolumeFindings(workload), ...knobFindings(workload));
+    found.push(...workloadVolumeFindings(workload), ...knobFindings(workload), ...placeholderFindings(workload));
   }
   if (env !== null) {
     found.push(
@@ -62,6 +73,7 @@ export const sectionFindings = (
       ...envVolumeFindings(env),
       ...syslogFindings(env),
       ...knobFindings(env),
+      ...placeholderFindings(env),
     );
   }
   if (env !== null && workload !== null) {

@@ -170,12 +170,23 @@ const isRepetition = (error: SchemaError, all: readonly SchemaError[]): boolean 
       error.schemaPath.startsWith(`${other.schemaPath}/`),
   );
 
+/** A misspelt key is both unknown and missing: the finding about the unknown one says what is meant. */
+const isMisspelling = (error: SchemaError, all: readonly SchemaError[]): boolean =>
+  error.keyword === 'required' &&
+  all.some(
+    (other) =>
+      other.keyword === 'additionalProperties' &&
+      other.instancePath === error.instancePath &&
+      closest(String(other.params.additionalProperty), Object.keys(propertiesOf(other.parentSchema))) ===
+        error.params.missingProperty,
+  );
+
 /** Runs `validator` over `root` and tells its errors with their place in `ground`. */
 export const schemaFindings = (validator: Validator, ground: ParsedGround, root: YamlValue): readonly Finding[] => {
   if (validator(root)) return [];
   const errors = validator.errors ?? [];
   return errors
-    .filter((error) => !isRepetition(error, errors))
+    .filter((error) => !isRepetition(error, errors) && !isMisspelling(error, errors))
     .slice(0, limit)
     .map((error) => {
       const path = pathOf(error.instancePath, root);

@@ -161,7 +161,7 @@ export const parseStrictYaml = (text: string): YamlOutcome => {
   });
   const problems = [...document.errors, ...document.warnings].slice(0, 20).map(
     (problem): YamlProblem => ({
-      code: problem.code === 'RESOURCE_EXHAUSTION' ? 'YAML_LIMIT' : 'YAML_SYNTAX',
+      code: limitCodes.has(problem.code) ? 'YAML_LIMIT' : 'YAML_SYNTAX',
       offset: problem.pos[0],
       path: [],
       reason: reasonOf(problem.code),
@@ -195,7 +195,10 @@ const wording: Readonly<Record<string, string>> = {
   TAG_RESOLVE_FAILED: 'this YAML tag is not allowed',
   UNEXPECTED_TOKEN: 'unexpected text',
   RESOURCE_EXHAUSTION: 'nested too deeply',
+  KEY_OVER_1024_CHARS: `a key has more than ${maxKeyLength} characters`,
 };
+
+const limitCodes: ReadonlySet<string> = new Set(['RESOURCE_EXHAUSTION', 'KEY_OVER_1024_CHARS']);
 
 /** UTF-8 with a refusal of anything else; a byte order mark is dropped as YAML 1.2.2 section 5.2 says. */
 export const decodeUtf8 = (bytes: Uint8Array): string | null => {

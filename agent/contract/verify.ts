@@ -46,7 +46,8 @@ const matchSignature = (sections: ContractSections, signature: Buffer, { key }: 
 
 const invalid = (reason: string): AgentError => new AgentError('CONTRACT_SIGNATURE_INVALID', { reason });
 
-const isoSeconds = (date: Date): string => `${date.toISOString().slice(0, 19)}Z`;
+const isoSeconds = (date: Date): string =>
+  Number.isNaN(date.getTime()) ? 'an unreadable time' : `${date.toISOString().slice(0, 19)}Z`;
 
 const assertDates = ({ certificate }: CarriedKey, at: Date): void => {
   if (certificate === null) return;

@@ -82,14 +82,6 @@ export const keydMessages = {
     systemAction: 'the volume keeps the old wrapping, which the key service can still unwrap; polling goes on',
     userAction: 'check the disk; keep the older version of the root key until the renewal is reported',
   }),
-  START_KEY_DAEMON_FAILED: message<{ readonly reason: string }>({
-    id: 'HPL18003E',
-    component,
-    text: ({ reason }) => `key daemon was started wrongly: ${reason}`,
-    systemAction: 'the daemon did not start',
-    userAction: 'the daemon is started by systemd after triseed boot, not by hand',
-    exit: 1,
-  }),
   KEY_DAEMON_FAILED: message<{ readonly reason: string }>({
     id: 'HPL18004E',
     component,

@@ -140,8 +140,13 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
         const code = codeOf(error);
         const kind = classify(code, isTls, progress);
         const outcome = failure(kind, `${code} at ${url.host}`);
-        // A kept connection which the other side closed meanwhile: nothing was processed, see RFC 9112, 9.3.1.
-        const stale = sent?.reusedSocket === true && !progress.answered && (code === 'ECONNRESET' || code === 'EPIPE');
+        // A kept connection which the other side closed meanwhile. RFC 9110, 9.2.2: a client may repeat such a request
+        // by itself only when repeating cannot change anything.
+        const stale =
+          sent?.reusedSocket === true &&
+          (request.method === 'GET' || request.method === 'HEAD') &&
+          !progress.answered &&
+          (code === 'ECONNRESET' || code === 'EPIPE');
         settle(stale ? { ...outcome, stale: true } : outcome);
       };
       const receive = (answer: IncomingMessage): void => {

@@ -1,0 +1,153 @@
+/** The HTTP port against servers that misbehave. */
+import { createServer, type Server } from 'node:net';
+import t, { type Test } from 'tap';
+import { makeHttp } from '../../agent/host/http.ts';
+import { serveHttp } from '../../agent/host/http-server.ts';
+import type { HttpOutcome, ServerReply, ServerRequest } from '../../agent/ports.ts';
+import { Secret } from '../../agent/secret.ts';
+
+const http = makeHttp({ extraCa: [], proxy: null });
+const get = (
+  url: string,
+  more: { readonly timeoutMs?: number; readonly maxBodyBytes?: number } = {},
+): Promise<HttpOutcome> => http({ method: 'GET', url, headers: {}, timeoutMs: 1000, maxBodyBytes: 1000, ...more });
+
+const reply = (status: number, body: string, headers: Record<string, string> = {}): ServerReply => ({
+  kind: 'reply',
+  status,
+  headers,
+  body,
+});
+
+const serving = async (t: Test, handle: (request: ServerRequest) => ServerReply): Promise<string> => {
+  const server = await serveHttp({
+    host: '127.0.0.1',
+    port: 0,
+    tls: null,
+    maxBodyBytes: 1000,
+    handle: async (request) => handle(request),
+    onError: () => {},
+  });
+  t.teardown(() => server.close());
+  return server.url;
+};
+
+/** A server that sends `bytes` to whoever connects, then closes. */
+const raw = async (t: Test, bytes: string): Promise<string> => {
+  const server: Server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end(bytes));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const address = server.address();
+  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+};
+
+t.test('an answer, whatever its status, with lower-case headers; redirects are not followed', async (t) => {
+  const seen: ServerRequest[] = [];
+  const url = await serving(t, (request) => {
+    seen.push(request);
+    return request.target === '/elsewhere'
+      ? reply(200, 'never')
+      : reply(302, 'moved', { Location: '/elsewhere', 'X-One': 'a' });
+  });
+  t.match(await get(`${url}/here?x=1`), {
+    kind: 'answer',
+    response: { status: 302, headers: { location: '/elsewhere', 'x-one': 'a' }, body: Buffer.from('moved') },
+  });
+  t.same(
+    seen.map(({ target }) => target),
+    ['/here?x=1'],
+  );
+  t.equal(seen[0]?.headers['accept-encoding'], 'identity');
+});
+
+t.test('a secret body arrives, and its sender keeps it', async (t) => {
+  const url = await serving(t, (request) => reply(200, request.body.toString('hex')));
+  const body = Secret.take(Buffer.from([0, 1, 255, 10]));
+  const outcome = await http({ method: 'POST', url, headers: {}, body, timeoutMs: 1000, maxBodyBytes: 100 });
+  t.equal(outcome.kind === 'answer' && outcome.response.body.toString(), '0001ff0a');
+  t.equal(body.length, 4);
+  t.equal(
+    body.expose((bytes) => bytes.toString('hex')),
+    '0001ff0a',
+  );
+});
+
+t.test('each trouble has its own name', async (t) => {
+  const hanging = await serving(t, () => ({ kind: 'hang' }));
+  const dropping = await serving(t, () => ({ kind: 'drop' }));
+  const cutting = await serving(t, () => ({ kind: 'truncate', body: 'x'.repeat(100) }));
+  const long = await serving(t, () => reply(200, 'x'.repeat(1001)));
+  const packed = await serving(t, () => reply(200, 'x', { 'content-encoding': 'gzip' }));
+  const rows: [string, () => Promise<HttpOutcome>, string][] = [
+    ['no such name', () => get('https://no-such-host.invalid/', { timeoutMs: 5000 }), 'lookup'],
+    ['nobody listens', () => get('http://127.0.0.1:1/'), 'connect'],
+    ['plain server, TLS client', () => get(dropping.replace('http:', 'https:')), 'tls'],
+    ['silence', () => get(hanging, { timeoutMs: 100 }), 'timeout'],
+    ['closed without an answer', () => get(dropping), 'interrupted'],
+    ['half a body', () => get(cutting), 'interrupted'],
+    ['too long', () => get(long), 'tooLarge'],
+    ['an encoding nobody asked for', () => get(packed), 'protocol'],
+  ];
+  for (const [name, ask, failure] of rows) t.match(await ask(), { kind: 'failure', failure }, name);
+  t.match(await get(await raw(t, 'SSH-2.0-OpenSSH_9.2\r\n')), { failure: 'protocol' }, 'no HTTP at all');
+  t.match(await get(await raw(t, `HTTP/1.1 200 OK\r\n${'A: b\r\n'.repeat(20_000)}\r\n`)), { failure: 'protocol' });
+  t.match(await get(await raw(t, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc')), { failure: 'interrupted' });
+});
+
+t.test('addresses that are refused before anything is sent', async (t) => {
+  const rows = [
+    'http://10.0.2.2/',
+    'http://kms.example/',
+    'http://0.0.0.0/',
+    'http://[::ffff:10.0.0.1]/',
+    'http://127.0.0.1.evil.example/',
+    'https://user:pass@127.0.0.1/',
+    'ftp://127.0.0.1/',
+    'file:///etc/passwd',
+    'nonsense',
+    '',
+  ];
+  for (const url of rows) t.match(await get(url), { kind: 'failure', failure: 'protocol' }, url);
+});
+
+t.test('the environment cannot switch verification off', async (t) => {
+  const before = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+  t.teardown(() => {
+    if (before === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+    else process.env.NODE_TLS_REJECT_UNAUTHORIZED = before;
+  });
+  const { makeCa } = await import('./key-service.ts');
+  const { readFileSync } = await import('node:fs');
+  const { ca, cert, key } = makeCa(t.testdir());
+  const server = await serveHttp({
+    host: '127.0.0.1',
+    port: 0,
+    tls: { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') },
+    maxBodyBytes: 1000,
+    handle: async () => reply(200, 'ok'),
+    onError: () => {},
+  });
+  t.teardown(() => server.close());
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
+  t.match(await get(server.url), { kind: 'failure', failure: 'tls' });
+  const trusting = makeHttp({ extraCa: [readFileSync(ca, 'utf8')], proxy: null });
+  const outcome = await trusting({ method: 'GET', url: server.url, headers: {}, timeoutMs: 1000, maxBodyBytes: 10 });
+  t.match(outcome, { kind: 'answer' });
+});
+
+t.test('settings that cannot work are refused when they are read', async (t) => {
+  t.throws(() => makeHttp({ extraCa: [], proxy: 'http://proxy:3128' }), { code: 'KMS_PROXY_UNSUPPORTED' });
+  t.throws(() => makeHttp({ extraCa: ['no certificate'], proxy: null }), { code: 'KMS_CA_UNUSABLE' });
+  const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  t.throws(() => makeHttp({ extraCa: [broken], proxy: null }), { code: 'KMS_CA_UNUSABLE' });
+});
+
+t.test('a request that is too long for the server is turned away', async (t) => {
+  const url = await serving(t, () => reply(200, 'ok'));
+  const body = 'x'.repeat(1001);
+  const outcome = await http({ method: 'POST', url, headers: {}, body, timeoutMs: 1000, maxBodyBytes: 100 });
+  t.match(outcome, { kind: 'answer', response: { status: 413 } });
+});

@@ -1,6 +1,7 @@
 /**
  * Writes everything that is made from another source and checked in:
- *   contract-schema/*.json + profiles.json → contract-schema/generated/ (validators, types).
+ *   contract-schema/*.json + profiles.json → contract-schema/generated/ (validators, types);
+ *   messages, agent configuration and volume tables → docs/ (generate-docs.ts).
  * `--check` writes nothing and fails when a checked-in file is not what would be made.
  *
  * Validators are compiled ahead of time, so that the agent builds no code at run time and does not load ajv.
@@ -11,6 +12,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import { build, transform } from 'esbuild';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
+import { documents } from './generate-docs.ts';
 
 const root = join(import.meta.dirname, '..');
 const schemaFolder = join(root, 'contract-schema');
@@ -182,19 +184,23 @@ const outputs: Readonly<Record<string, string>> = {
   'types.ts': await typesOf(Object.keys(base)),
 };
 
-const folder = join(schemaFolder, 'generated');
-await mkdir(folder, { recursive: true });
+const generatedFolder = 'contract-schema/generated';
+const files = {
+  ...Object.fromEntries(Object.entries(outputs).map(([name, text]) => [`${generatedFolder}/${name}`, text])),
+  ...(await documents()),
+};
+await mkdir(join(root, generatedFolder), { recursive: true });
 let stale = 0;
-for (const [name, text] of Object.entries(outputs)) {
-  const path = join(folder, name);
+for (const [name, text] of Object.entries(files)) {
+  const path = join(root, name);
   const current = await readFile(path, 'utf8').catch(() => null);
   if (current === text) continue;
   if (process.argv.includes('--check')) {
     stale += 1;
-    process.stderr.write(`contract-schema/generated/${name} is stale: run npm run generate\n`);
+    process.stderr.write(`${name} is stale: run npm run generate\n`);
   } else {
     await writeFile(path, text);
-    process.stdout.write(`contract-schema/generated/${name}\n`);
+    process.stdout.write(`${name}\n`);
   }
 }
 process.exitCode = stale === 0 ? 0 : 1;

@@ -1,0 +1,64 @@
+/**
+ * `npm start`: boots a real guest through the life of a protected volume. Everything is written below .cache/; on any
+ * end, Ctrl-C included, the guest and the key service are ended.
+ */
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Guest } from '../../test/e2e/guest/guest.ts';
+import { openScratch } from '../../test/e2e/guest/scratch.ts';
+import { KeyService } from '../../test/e2e/world/key-service.ts';
+import { bundle } from '../bundle.ts';
+import { tellStory } from './story.ts';
+import { Timeline } from './timeline.ts';
+
+const out = process.stdout;
+const isTerminal = out.isTTY === true;
+const colour = isTerminal && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb';
+const timeline = new Timeline({ write: (text) => out.write(text), isTerminal, colour, now: () => performance.now() });
+
+/** The last run's images make room for this one's. */
+const guests = fileURLToPath(new URL('../../.cache/guests', import.meta.url));
+for (const name of await import('node:fs/promises').then(({ readdir }) => readdir(guests).catch(() => [])))
+  if (name.startsWith('demonstration-')) rmSync(`${guests}/${name}`, { recursive: true, force: true });
+
+const scratch = openScratch('demonstration');
+const service = new KeyService(scratch.path('key-service'));
+const running: { guest: Guest | null } = { guest: null };
+
+const endAll = async (): Promise<void> => {
+  await running.guest?.stop();
+  await service.stop();
+};
+
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)
+  process.once(signal, () => {
+    out.write('\nending the guest and the key service …\n');
+    void endAll().finally(() => process.exit(status));
+  });
+
+try {
+  out.write(timeline.style('bold', 'Triseed: from a sealed contract to a volume that obeys its root key\n'));
+  out.write(
+    'A real Linux kernel runs as an ordinary process of this machine; two of the waits below are real minutes.\n',
+  );
+  await bundle();
+  await tellStory({
+    timeline,
+    scratch,
+    service,
+    onGuest: (guest) => {
+      running.guest = guest;
+    },
+  });
+  out.write(`\n${timeline.style('green', 'All of it happened, and nothing is left running.')}\n`);
+} catch (error) {
+  out.write(`\nThe demonstration stopped: ${error instanceof Error ? error.message : String(error)}\n`);
+  out.write(`Its files are kept in ${scratch.folder}\n`);
+  process.exitCode = 1;
+} finally {
+  await endAll();
+}

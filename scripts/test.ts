@@ -96,9 +96,11 @@ const check = async (): Promise<Counts> => {
   return { passed: checks.length - failed, failed, skipped: 0 };
 };
 
-/** A line about something that went well below the level of a file: passed assertions, their plans and headings. */
+/** Lines about what went well below the level of a file (passed assertions, plans, headings), and tap's own words. */
 const isRoutine = (line: string): boolean =>
-  /^\s+(ok \d+|1\.\.\d+$|# Subtest: |# time=|\}$)|^\s*$|^# Subtest: /.test(line);
+  /^\s+(ok \d+|1\.\.\d+$|# Subtest: |# time=|\}$)|^\s*$|^# (Subtest: |No coverage|time=)|^TAP version|^1\.\.\d+$/.test(
+    line,
+  );
 
 /** Reads tap's own totals, `# { total: 17, pass: 12, fail: 3, todo: 1, skip: 1 }`; zeros are left out there. */
 const totalsOf = (line: string): (Counts & { readonly total: number }) | null => {

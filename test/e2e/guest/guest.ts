@@ -17,17 +17,16 @@
  * `onLine` gives the console line by line as it happens. Whatever becomes of the driver, nothing outlives it: the starter
  * (starter.pl) kills the guest when the driver's end of its socket closes, and every guest has a time limit.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { commandLine, type Outcome, outcomeOf } from './command-line.ts';
-import { Console, type JournalLine } from './console.ts';
-import { allowedCpus, checkout, memoryFolder, place } from './place.ts';
+import { Boot } from './boot.ts';
+import { commandLine, type Machine, type Outcome } from './command-line.ts';
+import type { Console, JournalLine } from './console.ts';
+import { allowedCpus, checkout, place } from './place.ts';
 import { type Recorded, readRecorded, recordingMarks } from './recorder.ts';
 import { type Disk, handOver, type Scratch } from './scratch.ts';
-import { type CommandOptions, type CommandResult, Shell } from './shell.ts';
+import type { CommandOptions, CommandResult } from './shell.ts';
 import { type GuestFiles, writeTree } from './tree.ts';
 
 export interface GuestOptions {
@@ -49,17 +48,7 @@ export interface GuestOptions {
   readonly kernelArguments?: readonly string[];
 }
 
-interface Boot {
-  readonly process: ChildProcess;
-  readonly control: Duplex;
-  readonly console: Console;
-  readonly shell: Shell;
-  readonly ended: Promise<Outcome>;
-  readonly startedAt: number;
-  running: boolean;
-}
-
-const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const init = fileURLToPath(new URL('./init', import.meta.url));
 
 /** Tests that run at the same time (tap numbers its jobs) start counting at different CPUs. */
 let nextCpu = Number(process.env.TAP_JOB_ID ?? 0);
@@ -69,17 +58,11 @@ const takeCpu = (): number => {
   return cpus[nextCpu++ % cpus.length] ?? 0;
 };
 
-const environment = (folder: string, memoryMiB: number): NodeJS.ProcessEnv => ({
-  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  HOME: folder,
-  TMPDIR: memoryFolder(memoryMiB << 20, folder),
-});
-
 export class Guest {
   readonly name: string;
   /** Where this guest's tree, consoles and records are. */
   readonly folder: string;
-  readonly #options: GuestOptions;
+  #options: GuestOptions;
   readonly #cpu = takeCpu();
   readonly #listeners = new Set<(line: string) => void>();
   readonly #consoles: Console[] = [];
@@ -92,91 +75,63 @@ export class Guest {
     handOver(this.folder);
   }
 
-  /** Starts the guest's process and returns at once. `ready`, `run` and `waitForText` wait for what they need. */
-  start(): void {
-    if (this.#boot?.running) throw new Error(`${this.name} is running`);
-    const { inside, owner, prefix, guestMount } = place();
-    const { disks = [], contractDisk, network = false, memoryMiB = 512, recordPrograms = [] } = this.#options;
+  /**
+   * Starts the guest's process and returns at once: `ready`, `run` and `waitForText` wait for what they need.
+   * `changes` to the options hold for this boot and later ones.
+   */
+  start(changes: GuestOptions = {}): void {
+    if (this.running) throw new Error(`${this.name} is running`);
+    this.#options = { ...this.#options, ...changes };
+    const { network = false, memoryMiB = 512, limitSeconds = 120 } = this.#options;
+    const consoleFile = join(this.folder, `console-${this.boots + 1}.log`);
+    const commandsFolder = join(this.folder, 'commands');
+    const program = this.#commandLine({ cpu: this.#cpu, memoryMiB, network }, commandsFolder);
+    this.#boot = new Boot({
+      program,
+      folder: this.folder,
+      consoleFile,
+      commandsFolder,
+      memoryMiB,
+      limitSeconds,
+      network,
+    });
+    for (const listener of this.#listeners) this.#boot.console.onLine(listener);
+    this.#consoles.push(this.#boot.console);
+  }
+
+  /** Writes the guest's files and names everything as its process sees it. */
+  #commandLine(machine: Pick<Machine, 'cpu' | 'memoryMiB' | 'network'>, commandsFolder: string): readonly string[] {
+    const { disks = [], contractDisk, files = {}, wantedUnits = [], recordPrograms = [] } = this.#options;
+    const { inside, guestMount } = place();
     const tree = join(this.folder, 'tree');
     rmSync(tree, { recursive: true, force: true });
-    const { files = {}, wantedUnits = [] } = this.#options;
     writeTree(tree, { hostname: this.name, files, wantedUnits, recordPrograms });
     handOver(tree);
-    const recorded = recordPrograms.length === 0 ? null : this.#recordingFolder();
     const seenInside = (disk: Disk): Disk => ({ ...disk, file: inside(disk.file) });
-    const program = commandLine({
-      cpu: this.#cpu,
-      memoryMiB,
-      network,
+    return commandLine({
+      ...machine,
       disks: disks.map(seenInside),
       contractDisk: contractDisk === undefined ? null : seenInside(contractDisk),
       paths: {
-        init: inside(here('./init')),
+        init: inside(init),
         tree: inside(tree),
         checkout: inside(checkout),
-        commands: inside(this.#commandsFolder),
-        recorded: recorded === null ? null : inside(recorded),
+        commands: inside(commandsFolder),
+        recorded: this.records ? inside(this.#recordingFolder()) : null,
         guestMount,
       },
       extra: this.#options.kernelArguments ?? [],
     });
-    rmSync(this.#commandsFolder, { recursive: true, force: true });
-    mkdirSync(this.#commandsFolder);
-    handOver(this.#commandsFolder);
-    const consoleFile = join(this.folder, `console-${this.#consoles.length + 1}.log`);
-    const descriptor = openSync(consoleFile, 'ax', 0o644);
-    const limit = String(this.#options.limitSeconds ?? 120);
-    const starter = ['perl', inside(here('./starter.pl')), limit, network ? '1' : '0', ...program];
-    const [first = '', ...rest] = [...prefix, 'sh', '-c', 'cd "$0" && exec "$@"', inside(this.folder), ...starter];
-    const child = spawn(first, rest, {
-      // A session of its own: a Ctrl-C at the terminal reaches the driver only, whose end the starter then sees.
-      detached: true,
-      env: environment(inside(this.folder), memoryMiB),
-      stdio: ['ignore', descriptor, descriptor, 'pipe', 'pipe'],
-    });
-    closeSync(descriptor);
-    if (owner !== null) handOver(consoleFile);
-    this.#boot = this.#follow(child, consoleFile);
-  }
-
-  get #commandsFolder(): string {
-    return join(this.folder, 'commands');
   }
 
   #recordingFolder(): string {
-    const folder = join(this.folder, 'recorded');
+    const folder = this.recordedFolder;
     mkdirSync(folder, { recursive: true });
     handOver(folder);
     // Services of any user record there.
     chmodSync(folder, 0o1777);
     for (const [name, text] of Object.entries(recordingMarks)) writeFileSync(join(folder, name), text);
     return folder;
-  }
-
-  #follow(child: ChildProcess, consoleFile: string): Boot {
-    const console = new Console(consoleFile);
-    for (const listener of this.#listeners) console.onLine(listener);
-    this.#consoles.push(console);
-    const [, , , shellStream, control] = child.stdio as unknown as Duplex[];
-    if (shellStream === undefined || control === undefined) throw new Error('the starter has no descriptors 3 and 4');
-    let report = '';
-    control.on('data', (chunk: Buffer) => {
-      report += chunk.toString();
-    });
-    control.on('error', () => undefined);
-    const ended = new Promise<Outcome>((resolve) => {
-      child.once('error', () => resolve('failed'));
-      child.once('close', () => {
-        boot.running = false;
-        console.close();
-        const [, code = '1', reason = 'failed'] = /^exit (\d+) \d+ (\w+)$/m.exec(report) ?? [];
-        resolve(outcomeOf({ code: Number(code), reason, console: console.text }));
-      });
-    });
-    const shell = new Shell(shellStream, this.#commandsFolder);
-    const boot: Boot = { process: child, control, console, shell, ended, running: true, startedAt: performance.now() };
-    shell.ready(120_000).catch(() => undefined);
-    return boot;
   }
 
   get #current(): Boot {
@@ -188,9 +143,9 @@ export class Guest {
     return this.#boot?.running ?? false;
   }
 
-  /** The session of this boot's processes: one that no other process of the host has. */
+  /** The session of this boot's processes, and of no others on the host. */
   get session(): number {
-    return this.#current.process.pid ?? 0;
+    return this.#current.session;
   }
 
   /** Boots so far. */
@@ -287,18 +242,17 @@ export class Guest {
 
   /** Stops the network between guest and host: packets are lost until it is mended. */
   cutNetwork(): void {
-    this.#current.control.write('cut\n');
+    this.#current.tell('cut');
   }
 
   mendNetwork(): void {
-    this.#current.control.write('mend\n');
+    this.#current.tell('mend');
   }
 
   /** Power fails now. Resolves when nothing of the guest is left. */
   async cutPower(): Promise<void> {
-    const { control, ended } = this.#current;
-    if (this.running) control.write('kill\n');
-    await ended;
+    this.#current.tell('kill');
+    await this.#current.ended;
   }
 
   /** Asks the guest to shut down and waits for it. */

@@ -4,6 +4,7 @@
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { currentBundle } from '../../../scripts/bundle.ts';
 import { checkout } from './place.ts';
 import { recorderFiles } from './recorder.ts';
 import { shellReady } from './shell.ts';
@@ -53,11 +54,11 @@ TimeoutStopSec=1
 /** Mounts made by init. They stay to the end of a shutdown, so that whatever a unit does when it is stopped still works. */
 const lastingMounts = ['opt-triseed', 'opt-commands', 'opt-unrecorded', 'var-lib-recorded', 'usr-lib-modules', 'tmp'];
 
-/** The installed program, without whatever would change how Node runs it. */
-const program = `\
+/** The installed program, bundled from the sources as they are now, without whatever would change how Node runs it. */
+const program = (): string => `\
 #!/bin/sh
 unset NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS
-exec /opt/triseed/node_modules/.bin/node --disable-warning=ExperimentalWarning /opt/triseed/agent/main.ts "$@"
+exec /opt/triseed/node_modules/.bin/node --disable-warning=ExperimentalWarning /opt/triseed/${currentBundle()} "$@"
 `;
 
 const targetOf = (wanted: readonly string[]): string => `\
@@ -76,7 +77,7 @@ const ownFiles = (options: TreeOptions): GuestFiles => ({
   // The kernel's /dev/watchdog needs a program of the host that is not installed.
   '/etc/systemd/system.conf': '[Manager]\nRebootWatchdogSec=off\nKExecWatchdogSec=off\n',
   '/etc/udev/rules.d/61-ubd.rules': diskRules,
-  '/usr/bin/triseed': { content: program, mode: 0o755 },
+  '/usr/bin/triseed': { content: program(), mode: 0o755 },
   [`${units}/e2e-shell.service`]: shellUnit,
   [`${units}/e2e.target`]: targetOf(options.wantedUnits),
   // Only what can matter to a disk or network test: triggering every device costs half a second.

@@ -77,6 +77,7 @@ const compileValidators = async (
 const bundle = async (code: string): Promise<string> => {
   const result = await build({
     stdin: { contents: code, resolveDir: root, loader: 'js' },
+    absWorkingDir: root,
     bundle: true,
     write: false,
     format: 'esm',

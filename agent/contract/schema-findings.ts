@@ -38,6 +38,13 @@ interface Told extends FindingDetail {
   readonly key?: string;
 }
 
+const typeNames: Readonly<Record<string, string>> = {
+  string: 'text',
+  integer: 'a whole number',
+  object: 'a mapping',
+  array: 'a list',
+};
+
 const listed = (values: unknown): string =>
   Array.isArray(values) ? values.map((value) => String(value)).join(', ') : String(values);
 
@@ -92,10 +99,13 @@ const tell = (error: SchemaError, value: YamlValue | undefined): Told => {
     case 'type':
       return {
         code: 'WRONG_TYPE',
-        message: `this must be ${listed(params.type).replaceAll(',', ' or')}`,
+        message: `this must be ${[params.type]
+          .flat()
+          .map((type) => typeNames[String(type)] ?? type)
+          .join(' or ')}`,
         hint:
           params.type === 'string'
-            ? `put the value in quotes${about === '' ? '' : `; ${about}`}`
+            ? `put the value in quotes${about === '' ? '' : `: ${about}`}`
             : hint('change the value'),
       };
     case 'const':
@@ -171,15 +181,15 @@ const isRepetition = (error: SchemaError, all: readonly SchemaError[]): boolean 
   );
 
 /** A misspelt key is both unknown and missing: the finding about the unknown one says what is meant. */
-const isMisspelling = (error: SchemaError, all: readonly SchemaError[]): boolean =>
-  error.keyword === 'required' &&
-  all.some(
-    (other) =>
-      other.keyword === 'additionalProperties' &&
-      other.instancePath === error.instancePath &&
-      closest(String(other.params.additionalProperty), Object.keys(propertiesOf(other.parentSchema))) ===
-        error.params.missingProperty,
-  );
+const isMisspelling = (error: SchemaError, all: readonly SchemaError[]): boolean => {
+  if (error.keyword !== 'required' && error.keyword !== 'oneOf') return false;
+  const missing = error.keyword === 'required' ? [String(error.params.missingProperty)] : requiredOf(error.schema);
+  return all.some((other) => {
+    if (other.keyword !== 'additionalProperties' || other.instancePath !== error.instancePath) return false;
+    const meant = closest(String(other.params.additionalProperty), Object.keys(propertiesOf(other.parentSchema)));
+    return meant !== null && missing.includes(meant);
+  });
+};
 
 /** Runs `validator` over `root` and tells its errors with their place in `ground`. */
 export const schemaFindings = (validator: Validator, ground: ParsedGround, root: YamlValue): readonly Finding[] => {

@@ -15,10 +15,12 @@ const fixtures = join(import.meta.dirname, '../../../fixtures');
 const image = readFileSync(join(fixtures, 'vectors/cidata.iso'));
 const wanted = ['user-data', 'meta-data', 'vendor-data', 'network-config'];
 
-const readFrom = (bytes: Buffer) => async (offset: number, length: number): Promise<Buffer> => {
-  if (offset < 0 || length < 0 || offset + length > bytes.length) throw new ImageError('read beyond the end');
-  return bytes.subarray(offset, offset + length);
-};
+const readFrom =
+  (bytes: Buffer) =>
+  async (offset: number, length: number): Promise<Buffer> => {
+    if (offset < 0 || length < 0 || offset + length > bytes.length) throw new ImageError('read beyond the end');
+    return bytes.subarray(offset, offset + length);
+  };
 const list = (bytes: Buffer) => listImage(readFrom(bytes), bytes.length, wanted);
 const contentOf = async (bytes: Buffer, name: string): Promise<string | null> => {
   const file = (await list(bytes)).find((candidate) => candidate.name === name);
@@ -29,6 +31,7 @@ const disk = (name: string, bytes: Buffer, partitions: DiskEntry['partitions'] =
   name,
   path: `/dev/${name}`,
   sizeBytes: bytes.length,
+  sectorBytes: 512,
   serial: null,
   readOnly: true,
   partitions,
@@ -38,7 +41,9 @@ const disk = (name: string, bytes: Buffer, partitions: DiskEntry['partitions'] =
 const hostWith = (devices: Readonly<Record<string, Buffer | 'broken'>>, entries?: readonly DiskEntry[]): Host => ({
   ...hostOnFiles(),
   disks: {
-    list: async () => entries ?? Object.entries(devices).map(([name, bytes]) => disk(name, bytes === 'broken' ? Buffer.alloc(0) : bytes)),
+    list: async () =>
+      entries ??
+      Object.entries(devices).map(([name, bytes]) => disk(name, bytes === 'broken' ? Buffer.alloc(0) : bytes)),
     open: async (path) => {
       const bytes = devices[path.slice('/dev/'.length)];
       if (bytes === undefined || bytes === 'broken') throw new Error('no medium');
@@ -70,11 +75,20 @@ t.test('the checked-in image', async (t) => {
 const hasMaker = spawnSync('genisoimage', ['--version']).status === 0;
 
 t.test('images by genisoimage', { skip: hasMaker ? false : 'genisoimage is not installed' }, async (t) => {
-  const files: Readonly<Record<string, string>> = { 'user-data': 'workload: a\n', 'meta-data': 'local-hostname: h\n', 'vendor-data': '', 'network-config': 'x: 1\n' };
+  const files: Readonly<Record<string, string>> = {
+    'user-data': 'workload: a\n',
+    'meta-data': 'local-hostname: h\n',
+    'vendor-data': '',
+    'network-config': 'x: 1\n',
+  };
   const folder = t.testdir(files);
   const make = (name: string, ...options: string[]): Buffer => {
     const path = join(folder, `${name}.iso`);
-    execFileSync('genisoimage', ['-quiet', '-o', path, ...options, ...Object.keys(files).map((file) => join(folder, file))], { stdio: 'ignore' });
+    execFileSync(
+      'genisoimage',
+      ['-quiet', '-o', path, ...options, ...Object.keys(files).map((file) => join(folder, file))],
+      { stdio: 'ignore' },
+    );
     return readFileSync(path);
   };
   const table: Readonly<Record<string, readonly string[]>> = {
@@ -86,7 +100,8 @@ t.test('images by genisoimage', { skip: hasMaker ? false : 'genisoimage is not i
   };
   for (const [name, options] of Object.entries(table)) {
     const bytes = make(name.replaceAll(' ', '-'), ...options);
-    for (const [file, content] of Object.entries(files)) t.equal(await contentOf(bytes, file), content, `${name}: ${file}`);
+    for (const [file, content] of Object.entries(files))
+      t.equal(await contentOf(bytes, file), content, `${name}: ${file}`);
     const sealed = await readContract(hostWith({ vdb: bytes }), nocloud, null);
     t.equal(sealed.localHostname, 'h', name);
   }
@@ -130,7 +145,7 @@ t.test('images broken on purpose', async (t) => {
     'a file lies on the folder': [(b) => both(b, meta + 2, root / 2048), /overlap/],
     'a file lies on the descriptors': [(b) => both(b, meta + 2, 16), /overlap/],
     'several extents': [(b) => b.writeUInt8(0x80, user + 25), /several extents/],
-    'interleaved': [(b) => b.writeUInt8(1, user + 26), /interleaved/],
+    interleaved: [(b) => b.writeUInt8(1, user + 26), /interleaved/],
     'extended attributes': [(b) => b.writeUInt8(1, user + 1), /extended attribute/],
     'name twice': [(b) => b.write('user', b.indexOf('meta-data', meta), 'latin1'), /user-data is there twice/],
     'name runs out of its record': [(b) => b.writeUInt8(200, user + 32), /cut off/],
@@ -191,7 +206,11 @@ t.test('no mutation makes the reader hang, throw anything else or hand out bytes
         try {
           await readLabel(readFrom(bytes), bytes.length);
           const files = (await list(bytes)).filter(({ length }) => length > 0).sort((a, b) => a.offset - b.offset);
-          return files.every(({ offset, length }, i) => offset + length <= bytes.length && (files[i - 1] === undefined || (files[i - 1]?.offset ?? 0) + (files[i - 1]?.length ?? 0) <= offset));
+          return files.every(
+            ({ offset, length }, i) =>
+              offset + length <= bytes.length &&
+              (files[i - 1] === undefined || (files[i - 1]?.offset ?? 0) + (files[i - 1]?.length ?? 0) <= offset),
+          );
         } catch (error) {
           if (error instanceof ImageError) return true;
           throw error;
@@ -204,19 +223,26 @@ t.test('no mutation makes the reader hang, throw anything else or hand out bytes
 
 t.test('mutations of descriptors and folder, where it matters most', async () => {
   const root = image.readUInt32LE(16 * 2048 + 158) * 2048;
-  const spots = fc.oneof(fc.nat(190).map((at) => 16 * 2048 + at), fc.nat(600).map((at) => root + at), fc.nat(190).map((at) => 17 * 2048 + at));
+  const spots = fc.oneof(
+    fc.nat(190).map((at) => 16 * 2048 + at),
+    fc.nat(600).map((at) => root + at),
+    fc.nat(190).map((at) => 17 * 2048 + at),
+  );
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.record({ at: spots, value: fc.nat(255) }), { minLength: 1, maxLength: 6 }), async (changes) => {
-      const bytes = Buffer.from(image);
-      for (const { at, value } of changes) bytes[at] = value;
-      return list(bytes).then(
-        () => true,
-        (error: unknown) => {
-          if (error instanceof ImageError) return true;
-          throw error;
-        },
-      );
-    }),
+    fc.asyncProperty(
+      fc.array(fc.record({ at: spots, value: fc.nat(255) }), { minLength: 1, maxLength: 6 }),
+      async (changes) => {
+        const bytes = Buffer.from(image);
+        for (const { at, value } of changes) bytes[at] = value;
+        return list(bytes).then(
+          () => true,
+          (error: unknown) => {
+            if (error instanceof ImageError) return true;
+            throw error;
+          },
+        );
+      },
+    ),
     { numRuns: 600, seed: 20261121 },
   );
 });
@@ -238,7 +264,10 @@ t.test('which disk, and what is said when there is none or more than one', async
     'two disks': [hostWith({ vdb: image, vdc: image }), /^TSD05006E .*\/dev\/vdb, \/dev\/vdc/],
     'disk and its partition': [hostWith({ vda: image, vda1: image }, [disk('vda', image, [partition])]), /^TSD05006E/],
     'image cut off': [hostWith({ vdb: image.subarray(0, 20 * 2048) }), /^TSD05007E/],
-    'no user-data': [hostWith({ vdb: Buffer.from(image.toString('latin1').replaceAll('user-data', 'user-dada'), 'latin1') }), /^TSD05007E .*no file user-data/],
+    'no user-data': [
+      hostWith({ vdb: Buffer.from(image.toString('latin1').replaceAll('user-data', 'user-dada'), 'latin1') }),
+      /^TSD05007E .*no file user-data/,
+    ],
     'host name with a space': [hostWith({ vdb: withMeta('local-hostname: "a b"') }), /^TSD05007E .*host name/],
     'meta-data that is no YAML': [hostWith({ vdb: withMeta('a: [') }), /^TSD05007E .*meta-data/],
     'meta-data without a name': [hostWith({ vdb: withMeta('instance-id: x') }), /^good/],
@@ -249,7 +278,11 @@ t.test('which disk, and what is said when there is none or more than one', async
 });
 
 t.test('the first source that exists wins; one that cannot be read is an error', async (t) => {
-  const folder = t.testdir({ credentials: { 'triseed.contract': 'from: credential\n' }, file: 'from: file\n', large: 'x'.repeat(4 * 1024 * 1024 + 1) });
+  const folder = t.testdir({
+    credentials: { 'triseed.contract': 'from: credential\n' },
+    file: 'from: file\n',
+    large: 'x'.repeat(4 * 1024 * 1024 + 1),
+  });
   const host = hostWith({ vdb: image });
   const empty = hostWith({});
   const credentials = join(folder, 'credentials');
@@ -257,7 +290,14 @@ t.test('the first source that exists wins; one that cannot be read is an error',
   t.equal((await readContract(host, sources, credentials)).source, 'user-data on /dev/vdb');
   t.equal((await readContract(empty, sources, credentials)).source, 'credential triseed.contract');
   t.equal((await readContract(empty, sources, null)).bytes.toString(), 'from: file\n');
-  t.match(await idOf(readContract(empty, [{ file: '/does/not/exist' }, { credential: 'c' }], null)), /^HPL05002E .*\/does\/not\/exist, credential c/);
-  t.match(await idOf(readContract(empty, [{ file: folder }, ...sources], credentials)), /^TSD00004E/, 'a folder is no file');
+  t.match(
+    await idOf(readContract(empty, [{ file: '/does/not/exist' }, { credential: 'c' }], null)),
+    /^HPL05002E .*\/does\/not\/exist, credential c/,
+  );
+  t.match(
+    await idOf(readContract(empty, [{ file: folder }, ...sources], credentials)),
+    /^TSD00004E/,
+    'a folder is no file',
+  );
   t.match(await idOf(readContract(empty, [{ file: join(folder, 'large') }], null)), /^TSD00004E/, 'too large');
 });

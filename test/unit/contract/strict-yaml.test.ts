@@ -45,7 +45,14 @@ t.test('what is read, and what is refused', async (t) => {
   for (const [text, expected] of table) t.same(outcome(text), expected, JSON.stringify(text.slice(0, 40)));
 });
 
-t.test('documents that grow are refused quickly', async (t) => {
+/** Processor time, as other processes may be running: milliseconds. */
+const cost = (text: string): number => {
+  const before = process.cpuUsage();
+  outcome(text);
+  return process.cpuUsage(before).user / 1000;
+};
+
+t.test('documents that grow are refused', async (t) => {
   const laughs = ['a0: &a0 [x,x,x,x,x,x,x,x,x,x]'];
   for (let i = 1; i < 12; i += 1)
     laughs.push(
@@ -53,25 +60,23 @@ t.test('documents that grow are refused quickly', async (t) => {
         .fill(`*a${i - 1}`)
         .join(',')}]`,
     );
-  const many = Array.from({ length: 90_000 }, (_, i) => `k${i}: v`).join('\n');
-  const table: readonly (readonly [string, string, string | null])[] = [
-    ['billion laughs', laughs.join('\n'), 'YAML_LIMIT'],
-    ['an anchor that holds itself', 'a: &a [*a]', null],
-    ['deep brackets', `a: ${'['.repeat(100_000)}`, null],
-    ['deep but closed', `${'['.repeat(200)}${']'.repeat(200)}`, 'YAML_LIMIT'],
-    ['deep indentation', Array.from({ length: 300 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), 'YAML_LIMIT'],
-    ['too many values', `[${'1,'.repeat(150_000)}]`, 'YAML_LIMIT'],
+  const table: readonly (readonly [string, string])[] = [
+    ['billion laughs', laughs.join('\n')],
+    ['an anchor that holds itself', 'a: &a [*a]'],
+    ['deep brackets', `a: ${'['.repeat(20_000)}`],
+    ['deep but closed', `${'['.repeat(200)}${']'.repeat(200)}`],
+    ['deep indentation', Array.from({ length: 300 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')],
+    ['too many values', `[${'1,'.repeat(100_001)}]`],
   ];
-  for (const [name, text, code] of table) {
-    const started = performance.now();
-    const result = outcome(text);
-    t.ok(performance.now() - started < 2500, `${name} within time`);
-    if (code === null) t.type(result, 'string', name);
-    else t.equal(result, code, name);
-  }
-  const started = performance.now();
-  t.equal(Object.keys(outcome(many) as object).length, 90_000, 'many keys of one mapping are read');
-  t.ok(performance.now() - started < 2500, 'not in quadratic time');
+  for (const [name, text] of table) t.equal(outcome(text), 'YAML_LIMIT', name);
+});
+
+t.test('time grows with the text, not with its square', async (t) => {
+  const keys = (count: number): string => Array.from({ length: count }, (_, i) => `k${i}: v`).join('\n');
+  t.equal(Object.keys(outcome(keys(20_000)) as object).length, 20_000);
+  const [small, large] = [cost(keys(4_000)), cost(keys(40_000))];
+  // Ten times the keys: linear is 10, quadratic 100.
+  t.ok(large < 40 * Math.max(small, 5), `${small} ms, ${large} ms`);
 });
 
 t.test('any text is parsed or refused, never thrown at', async () => {
@@ -115,7 +120,7 @@ t.test('any text is parsed or refused, never thrown at', async () => {
         return read.document.places.every(({ start, end }) => start <= end && end <= text.length);
       },
     ),
-    { numRuns: 600, seed: 20261121 },
+    { numRuns: 400, seed: 20261121 },
   );
 });
 

@@ -8,7 +8,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { type RequestOptions, Agent as SecureAgent, request as secureRequest } from 'node:https';
-import { getCACertificates, type TLSSocket } from 'node:tls';
+import { createSecureContext, getCACertificates, type SecureContext, type TLSSocket } from 'node:tls';
 import { AgentError } from '../errors.ts';
 import type { HttpOutcome, HttpRequest, SendHttp, TransportFailure } from '../ports.ts';
 import { privateBuffer, Secret } from '../secret.ts';
@@ -109,11 +109,16 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
   const secure = new SecureAgent({
     keepAlive: true,
     maxSockets: MAX_SOCKETS,
-    minVersion: 'TLSv1.2',
     // Said out loud: NODE_TLS_REJECT_UNAUTHORIZED must not be able to switch verification off.
     rejectUnauthorized: true,
-    ...(extra.length === 0 ? {} : { ca: [...getCACertificates('default'), ...extra] }),
   });
+  let context: SecureContext | null = null;
+  /** Made once, when it is needed: reading 150 certificates takes longer than a handshake. */
+  const trust = (): SecureContext => {
+    // 'bundled', not 'default': NODE_EXTRA_CA_CERTS and the machine's own store must not add to it.
+    context ??= createSecureContext({ ca: [...getCACertificates('bundled'), ...extra], minVersion: 'TLSv1.2' });
+    return context;
+  };
 
   const once = (request: HttpRequest, url: URL, timeoutMs: number): Promise<HttpOutcome & { readonly stale?: true }> =>
     new Promise((resolve) => {
@@ -178,7 +183,7 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
       };
       const settings: RequestOptions = {
         method: request.method,
-        agent: isTls ? secure : plain,
+        ...(isTls ? { agent: secure, secureContext: trust() } : { agent: plain }),
         headers: {
           'accept-encoding': 'identity',
           'user-agent': 'triseed',

@@ -155,14 +155,6 @@ export const kmsMessages = {
     userAction: 'answer yes, or give --yes',
     exit: 1,
   }),
-  KMS_FEATURE_NOT_BUILT: message<{ readonly feature: string }>({
-    id: 'TSD06023E',
-    component: 'triseed',
-    text: ({ feature }) => `${feature} is not built`,
-    systemAction: 'nothing was changed',
-    userAction: 'use the console or the command line of the key service for it',
-    exit: 2,
-  }),
   KMS_SERVE_FAILED: message<Reason>({
     id: 'TSD06030E',
     component: 'triseed',

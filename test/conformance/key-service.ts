@@ -3,6 +3,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { CommandIo } from '../../agent/cli/io.ts';
+import { kmsCommand } from '../../agent/cli/kms.ts';
+import { describeChain, exitStatusOf } from '../../agent/errors.ts';
+import { makeHost } from '../../agent/host/host.ts';
+import { makeHttp } from '../../agent/host/http.ts';
+import { serveHttp } from '../../agent/host/http-server.ts';
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
@@ -13,8 +19,13 @@ export interface Ended {
 }
 
 /** Runs `triseed` to its end. */
-export const triseed = async (args: readonly string[], input = ''): Promise<Ended> => {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+export const triseed = async (
+  args: readonly string[],
+  input = '',
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Ended> => {
+  const env = { ...process.env, ...environment };
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -26,6 +37,39 @@ export const triseed = async (args: readonly string[], input = ''): Promise<Ende
   child.stdin.end(input);
   const [status] = (await once(child, 'close')) as [number | null];
   return { status, stdout, stderr };
+};
+
+/** The same command in this process, which is quicker by the start of a Node. */
+export const triseedKms = async (...args: readonly string[]): Promise<Ended> => {
+  let stdout = '';
+  let stderr = '';
+  const journal = { message: () => {}, note: () => {} };
+  const host = await makeHost({ journal, ca: [], proxy: null, power: 'report' });
+  const io: CommandIo = {
+    stdin: async () => Buffer.alloc(0),
+    stdout: (bytes) => {
+      stdout += typeof bytes === 'string' ? bytes : Buffer.from(bytes).toString('utf8');
+    },
+    stderr: (text) => {
+      stderr += text;
+    },
+    isTerminal: false,
+    setExitStatus: () => {},
+  };
+  const extra = {
+    signal: new AbortController().signal,
+    makeHttp,
+    serve: serveHttp,
+    ask: async () => {
+      throw new Error('nobody is there to be asked');
+    },
+  };
+  try {
+    await kmsCommand(host, io, extra).parseAsync(args, { from: 'user' });
+    return { status: 0, stdout, stderr };
+  } catch (error) {
+    return { status: exitStatusOf(error), stdout, stderr: `${stderr}${describeChain(error)}` };
+  }
 };
 
 export interface Served {

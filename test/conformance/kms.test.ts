@@ -11,7 +11,10 @@ import { backendFor } from '../../agent/kms/backends.ts';
 import { obtainSeed } from '../../agent/kms/obtain-seed.ts';
 import type { SendHttp } from '../../agent/ports.ts';
 import { Secret } from '../../agent/secret.ts';
-import { makeCa, type Served, serve, triseed } from './key-service.ts';
+import { makeCa, type Served, serve, triseed, triseedKms } from './key-service.ts';
+
+/** The services are processes of their own; on a busy machine each takes its time to start. */
+t.setTimeout(120_000);
 
 const SEED = Buffer.alloc(32, 6).toString('base64');
 const journal = { message: () => {}, note: () => {} };
@@ -130,6 +133,20 @@ t.test('the life of a seed, over http and over https with a CA of our own', asyn
         `${folder}/https-api-key`,
         withCa,
       );
+      const access = [
+        '--instance',
+        served.instance,
+        '--api-key-file',
+        `${folder}/https-api-key`,
+        '--endpoint',
+        served.url,
+      ];
+      const [alone, withFile] = await Promise.all([
+        triseed(['kms', 'key', 'list', ...access], '', { NODE_EXTRA_CA_CERTS: ca, NODE_TLS_REJECT_UNAUTHORIZED: '0' }),
+        triseedKms('key', 'list', ...access, '--ca', ca),
+      ]);
+      t.match(alone, { status: 3, stderr: /tls: / }, 'the environment trusts nobody');
+      t.match(withFile, { status: 0, stdout: /active/ });
       t.match(await elsewhere.backend(rootKey).keyState(), { kind: 'retryable', reason: /tls: / }, 'a name not in it');
     }
     t.equal(await served.stop(), 0, 'SIGTERM ends it cleanly');
@@ -257,8 +274,8 @@ t.test('the command line of a key owner', async (t) => {
   const served = await serve(['--db', file('keys.db'), '--api-key-file', file('api-key')]);
   t.teardown(() => served.stop('SIGKILL'));
   const access = ['--instance', served.instance, '--api-key-file', file('api-key'), '--endpoint', served.url];
-  const key = (verb: string, ...args: string[]) => triseed(['kms', 'key', verb, ...args, ...access]);
-  const made = await key('create', 'payroll', '--json');
+  const key = (verb: string, ...args: string[]) => triseedKms('key', verb, ...args, ...access);
+  const made = await triseed(['kms', 'key', 'create', 'payroll', '--json', ...access]);
   t.equal(made.status, 0, made.stderr);
   const { id, crn } = JSON.parse(made.stdout);
   t.match(crn, new RegExp(`:${served.instance}:key:${id}$`));
@@ -267,7 +284,7 @@ t.test('the command line of a key owner', async (t) => {
     key('list', '--json'),
     key('wrap', id, '--seed-out', file('seed')),
     key('disable', id),
-    triseed(['kms', 'key', 'list', ...access.with(5, 'http://10.0.2.2:1')]),
+    triseedKms('key', 'list', ...access.with(5, 'http://10.0.2.2:1')),
   ]);
   t.match(JSON.parse(listed.stdout), [{ id, name: 'payroll', state: 1, extractable: false }]);
   t.match(unconfirmed, { status: 1, stderr: /volume.*TSD06022E/s, stdout: '' }, 'asks before it hurts volumes');
@@ -292,8 +309,8 @@ t.test('the command line of a key owner', async (t) => {
   t.match(await key('disable', id, '--yes'), { status: 0, stdout: /suspended/ });
   writeFileSync(file('wrong'), 'not-the-api-key\n');
   const [denied, unreachable, noKey] = await Promise.all([
-    triseed(['kms', 'key', 'list', ...access.with(3, file('wrong'))]),
-    triseed(['kms', 'key', 'list', ...access.with(5, 'http://127.0.0.1:1')]),
+    triseedKms('key', 'list', ...access.with(3, file('wrong'))),
+    triseedKms('key', 'list', ...access.with(5, 'http://127.0.0.1:1')),
     triseed(['kms', 'key', 'list', ...access.slice(0, 2)]),
   ]);
   t.match(denied, { status: 1, stderr: /TSD06020E/ });

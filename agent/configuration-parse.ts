@@ -8,9 +8,6 @@ import { isMapping } from './contract/strict-yaml.ts';
 import type { Finding } from './contract/types.ts';
 import { AgentError } from './errors.ts';
 
-/** The schema fills in every default, so that what it has accepted has this type. */
-type Accepted = AgentConfiguration;
-
 /**
  * Parses the configuration; an empty text means all defaults. Throws CONFIGURATION_INVALID naming `path`, with every
  * fault and its line in the reason.
@@ -27,5 +24,6 @@ export const parseConfiguration = (text: string, path = 'agent.yaml'): AgentConf
   const settings = structuredClone(value ?? {});
   const findings = schemaFindings(validateAgent, { ...read.value, isPublic: true }, settings);
   if (hasErrors(findings)) throw invalid(findings);
-  return settings as unknown as Accepted;
+  // The schema has filled in every default, so that what it accepts has this type.
+  return settings as unknown as AgentConfiguration;
 };

@@ -3,16 +3,18 @@
  *
  *   agent/messages.ts            → docs/messages.md
  *   contract-schema/agent.json   → docs/configuration.md
- *   agent/volumes/scenarios.ts, gate.ts, token.ts → the marked parts of docs/volumes.md
+ *   agent/volumes/scenarios.ts, gate.ts, passphrase.ts → the marked parts of docs/volumes.md
  *
  * Pure apart from reading the hand-written half of docs/volumes.md; scripts/generate.ts writes or compares.
  */
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Message, messages } from '../agent/messages.ts';
 import { ceilings, cipherName, ourKdf } from '../agent/volumes/gate.ts';
+import { candidateSchemes } from '../agent/volumes/passphrase.ts';
 import { type Facts, type Row, table } from '../agent/volumes/scenarios.ts';
-import { schemes, usesSeed3 } from '../agent/volumes/token.ts';
+import { usesSeed3 } from '../agent/volumes/token.ts';
 
 const root = join(import.meta.dirname, '..');
 const generated = (source: string): string => `<!-- Generated from ${source} by npm run generate. Do not edit. -->\n`;
@@ -196,7 +198,9 @@ const words: Readonly<Record<string, string>> = {
   'flat-raw': 'hex(sha256(seed1 ‖ seed2 ‖ base64-decoded seed3))',
 };
 
+/** In the order in which they are tried. */
 const schemeTable = (): string => {
+  const schemes = [...candidateSchemes(false), ...candidateSchemes(true)];
   const rows = schemes.map((scheme) => {
     const base = scheme.replace(/-swapped$/, '');
     const formula = words[base];
@@ -215,13 +219,28 @@ const filled = (text: string, parts: Readonly<Record<string, string>>): string =
     return current.replace(marked, (_whole, start: string, end: string) => `${start}\n${part}\n\n${end}`);
   }, text);
 
+/** As `npm run format` leaves it, so that making and formatting do not take turns. */
+const formatted = (path: string, text: string): string => {
+  const biome = join(root, 'node_modules/.bin/biome');
+  const result = spawnSync(biome, ['format', `--stdin-file-path=${path}`], {
+    cwd: root,
+    input: text,
+    encoding: 'utf8',
+  });
+  if (result.status !== 0) throw new Error(`${path} cannot be formatted: ${result.stderr}`);
+  return result.stdout;
+};
+
 /** Path from the root of the repository → text. */
-export const documents = async (): Promise<Readonly<Record<string, string>>> => ({
-  'docs/messages.md': messagesDocument(),
-  'docs/configuration.md': await configurationDocument(),
-  'docs/volumes.md': filled(await readFile(join(root, 'docs/volumes.md'), 'utf8'), {
-    schemes: schemeTable(),
-    scenarios: scenarioTable(),
-    profiles: profileTable(),
-  }),
-});
+export const documents = async (): Promise<Readonly<Record<string, string>>> => {
+  const texts = {
+    'docs/messages.md': messagesDocument(),
+    'docs/configuration.md': await configurationDocument(),
+    'docs/volumes.md': filled(await readFile(join(root, 'docs/volumes.md'), 'utf8'), {
+      schemes: schemeTable(),
+      scenarios: scenarioTable(),
+      profiles: profileTable(),
+    }),
+  };
+  return Object.fromEntries(Object.entries(texts).map(([path, text]) => [path, formatted(path, text)]));
+};

@@ -73,7 +73,7 @@ const compileValidators = async (
   return standalone.default(ajv, Object.fromEntries(Object.keys(schemas).map((name) => [name, name])));
 };
 
-/** ajv's standalone code still says `require` for its run-time helpers: bundle them in. */
+/** ajv's standalone code still says `require` for its run-time parts: bundle them in. */
 const bundle = async (code: string): Promise<string> => {
   const result = await build({
     stdin: { contents: code, resolveDir: root, loader: 'js' },

@@ -1,5 +1,5 @@
 /** `triseed kms serve`: the local key service in the foreground, until it is told to stop. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { ROLES, type Role } from '../emulator/access.ts';
 import { type Fault, parseFaults } from '../emulator/faults.ts';
 import type { GrantFile } from '../emulator/server.ts';
@@ -17,7 +17,7 @@ interface ServeFlags {
   readonly instance?: string;
   readonly role: Role;
   readonly apiKeyFile?: string;
-  readonly grant: readonly GrantFile[];
+  readonly grant?: readonly GrantFile[];
   readonly region: string;
   readonly service: string;
   readonly verbose?: true;
@@ -42,13 +42,18 @@ const parseInstance = (text: string): string => {
   return text;
 };
 
+const parseRegion = (text: string): string => {
+  if (!/^[a-z]{2,16}(-[a-z0-9]{1,16}){0,3}$/.test(text)) throw new InvalidArgumentError('such as us-south');
+  return text;
+};
+
 const parseRole = (text: string): Role => {
   const role = ROLES.find((name) => name === text);
   if (role === undefined) throw new InvalidArgumentError(`one of ${ROLES.join(', ')}`);
   return role;
 };
 
-const parseGrant = (text: string, earlier: readonly GrantFile[]): readonly GrantFile[] => {
+const parseGrant = (text: string, earlier: readonly GrantFile[] = []): readonly GrantFile[] => {
   const [instance, role, ...path] = text.split(',');
   if (instance === undefined || role === undefined || path.length === 0) {
     throw new InvalidArgumentError('give INSTANCE,ROLE,FILE');
@@ -90,9 +95,9 @@ const readTls = async (
 const grantsOf = (flags: ServeFlags): readonly GrantFile[] => {
   if (flags.apiKeyFile === undefined) {
     if (flags.instance !== undefined) throw new AgentError('USAGE', { reason: '--instance needs --api-key-file' });
-    return flags.grant;
+    return flags.grant ?? [];
   }
-  return [...flags.grant, { instance: flags.instance ?? null, role: flags.role, path: flags.apiKeyFile }];
+  return [...(flags.grant ?? []), { instance: flags.instance ?? null, role: flags.role, path: flags.apiKeyFile }];
 };
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>
@@ -116,6 +121,8 @@ Examples:
   triseed kms serve --db keys.db --api-key-file api-key
   triseed kms serve --listen 127.0.0.1:8443 --tls-cert cert.pem --tls-key key.pem --api-key-file api-key`;
 
+const isLoopback = (address: string): boolean => /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(address);
+
 const serve = async (host: Host, io: CommandIo, extra: KmsExtra, flags: ServeFlags): Promise<void> => {
   const { startService } = await import('../emulator/server.ts');
   const running = await startService(host, extra.serve, {
@@ -132,6 +139,9 @@ const serve = async (host: Host, io: CommandIo, extra: KmsExtra, flags: ServeFla
   io.stderr(
     `local key service at ${running.url}, keys ${kept}, instances: ${running.instances.join(', ') || 'none yet'}\n`,
   );
+  if (flags.tlsCert === undefined && !isLoopback(flags.listen.host)) {
+    io.stderr('warning: API keys and seeds cross the network in the clear; give --tls-cert and --tls-key\n');
+  }
   if (flags.json === true) {
     const facts = {
       url: running.url,
@@ -151,20 +161,21 @@ const serve = async (host: Host, io: CommandIo, extra: KmsExtra, flags: ServeFla
 export const serveCommand = (host: Host, io: CommandIo, extra: KmsExtra): Command =>
   new Command('serve')
     .description('a local service with the API of IBM Key Protect, for trials and tests; not for production')
-    .option('--listen <host:port>', 'address to listen on; port 0 takes a free one', parseListen, {
-      host: '127.0.0.1',
-      port: 8080,
-    })
+    .addOption(
+      new Option('--listen <host:port>', 'address to listen on; port 0 takes a free one')
+        .argParser(parseListen)
+        .default({ host: '127.0.0.1', port: 8080 }, '127.0.0.1:8080'),
+    )
     .option('--db <file>', 'keep everything in this SQLite file')
     .option('--api-key-file <file>', 'admit the API key in this file; made when it does not exist')
     .option('--instance <id>', 'service instance of that API key (default: the only one, or a new id)', parseInstance)
     .option('--role <role>', `role of that API key: ${ROLES.join(', ')}`, parseRole, 'Manager')
-    .option('--grant <instance,role,file>', 'one more API key; may be repeated', parseGrant, [])
+    .option('--grant <instance,role,file>', 'one more API key; may be repeated', parseGrant)
     .option('--faults <file>', 'scripted faults, JSON')
     .option('--tls-cert <file>', 'serve https with this PEM certificate chain')
     .option('--tls-key <file>', 'its PEM private key')
-    .option('--region <name>', 'region in the CRNs of new keys', 'us-south')
-    .option('--service <name>', 'service in the CRNs of new keys: kms or hs-crypto', 'kms')
+    .option('--region <name>', 'region in the CRNs of new keys', parseRegion, 'us-south')
+    .addOption(new Option('--service <name>', 'service in their CRNs').choices(['kms', 'hs-crypto']).default('kms'))
     .option('--verbose', 'one line for each request on standard error')
     .option('--json', 'one JSON line with the addresses on standard output once it listens')
     .addHelpText('after', help)

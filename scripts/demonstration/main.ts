@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import type { Guest } from '../../test/e2e/guest/guest.ts';
 import { openScratch } from '../../test/e2e/guest/scratch.ts';
 import { KeyService } from '../../test/e2e/world/key-service.ts';
-import { bundle } from '../bundle.ts';
 import { tellStory } from './story.ts';
 import { Timeline } from './timeline.ts';
 
@@ -45,7 +44,6 @@ try {
   out.write(
     'A real Linux kernel runs as an ordinary process of this machine; two of the waits below are real minutes.\n',
   );
-  await bundle();
   await tellStory({
     timeline,
     scratch,

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { boot, rehearse } from '../boot.ts';
 import type { AgentConfiguration } from '../configuration.ts';
+import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { destructive, type Plan, type Step } from '../volumes/plan.ts';
 import type { CommandIo } from './io.ts';
@@ -35,6 +36,16 @@ export const renderPlan = (plan: Plan): string => {
   ].join('\n');
 };
 
+/** A failed boot is journalled under the identifier of the stage that refused; main.ts prints the whole chain. */
+const journalled = async (host: Host, work: () => Promise<unknown>): Promise<void> => {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof AgentError) host.journal.message(error.code, error.facts);
+    throw error;
+  }
+};
+
 const help = `
 Examples:
   triseed boot                        what the unit triseed-boot.service runs
@@ -52,7 +63,7 @@ export const bootCommand = (context: BootContext, io: CommandIo): Command =>
       const { settings, host } = await context.configured(options.config);
       const surroundings = { credentialsFolder: context.credentialsFolder };
       if (options.dryRun !== true) {
-        await boot(host, settings, surroundings);
+        await journalled(host, () => boot(host, settings, surroundings));
         return;
       }
       const plans = await rehearse(host, settings, surroundings);

@@ -1,5 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { outcomeOf } from './guest/command-line.ts';
 import { parseJournalLine } from './guest/console.ts';
-import { createGuest } from './guest/guest.ts';
+import { guestForTest } from './guest/for-test.ts';
 import { checkout, place } from './guest/place.ts';
 import { hostPrograms } from './guest/recorder.ts';
 import { createContractDisk, createDisk, openScratch } from './guest/scratch.ts';
@@ -56,12 +66,11 @@ t.test('disks, LUKS, restart, power off', { buffered: true }, async (t) => {
   const serial = '0787-62ad31c6-bcbc-4dd2-88e5-b7f1e3e1d2b3';
   const disk = createDisk(scratch, { name: 'data', sizeBytes: 64 << 20, serial });
   const contractDisk = createContractDisk(scratch, { userData: 'env: e\nworkload: w\n' });
-  const guest = createGuest(scratch, {
+  const guest = guestForTest(t, scratch, {
     disks: [disk],
     contractDisk,
     files: { '/etc/triseed/contract-key.pem': { content: 'a key\n', mode: 0o600 } },
   });
-  t.teardown(() => guest.stop());
   guest.start();
   await guest.ready();
   const device = `/dev/disk/by-id/virtio-${serial}`;
@@ -107,8 +116,7 @@ t.test('the network reaches the host, is cut, and mends', { buffered: true }, as
   const server = createServer((request, response) => response.end(`hello ${request.url}`));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close());
-  const guest = createGuest(scratch, { network: true });
-  t.teardown(() => guest.stop());
+  const guest = guestForTest(t, scratch, { network: true });
   guest.start();
   const url = `http://10.0.2.2:${(server.address() as AddressInfo).port}/x`;
   const get = `http.get('${url}', { timeout: 1500 }, (r) => r.pipe(process.stdout))`;
@@ -132,12 +140,11 @@ t.test('a power cut keeps what reached the disk; the console outlives it', { buf
   const disk = createDisk(scratch, { name: 'cut', sizeBytes: 16 << 20, serial: 'cut' });
   const unit =
     '[Service]\nExecStart=/bin/sh -c "echo written; exec sleep 1000"\nStandardOutput=journal\nSyslogIdentifier=writer\n';
-  const guest = createGuest(scratch, {
+  const guest = guestForTest(t, scratch, {
     disks: [disk],
     files: { '/usr/lib/systemd/system/writer.service': unit },
     wantedUnits: ['writer.service'],
   });
-  t.teardown(() => guest.stop());
   const lines: string[] = [];
   guest.onLine((line) => lines.push(line));
   guest.start();
@@ -156,8 +163,7 @@ t.test('a power cut keeps what reached the disk; the console outlives it', { buf
 });
 
 t.test('a panic and an endless guest are told apart', { buffered: true }, async (t) => {
-  const guest = createGuest(scratch, { limitSeconds: 4 });
-  t.teardown(() => guest.stop());
+  const guest = guestForTest(t, scratch, { limitSeconds: 4 });
   guest.start();
   await guest.run('echo c >/proc/sysrq-trigger').catch(() => undefined);
   t.equal(await guest.waitForExit(10_000), 'panicked');
@@ -167,8 +173,7 @@ t.test('a panic and an endless guest are told apart', { buffered: true }, async 
 });
 
 t.test('commands: status, both outputs, bytes, limit', { buffered: true }, async (t) => {
-  const guest = createGuest(scratch, {});
-  t.teardown(() => guest.stop());
+  const guest = guestForTest(t, scratch);
   guest.start();
   t.match(await guest.run('echo out; echo err >&2; exit 7'), { status: 7, stdout: 'out\n', stderr: 'err\n' });
   const every = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 256));
@@ -190,8 +195,7 @@ t.test('commands: status, both outputs, bytes, limit', { buffered: true }, async
 
 t.test('a sweep finds what was planted, wherever it is, and nothing else', { buffered: true }, async (t) => {
   const disk = createDisk(scratch, { name: 'swept', sizeBytes: 16 << 20, serial: 'swept' });
-  const guest = createGuest(scratch, { disks: [disk], recordPrograms: hostPrograms });
-  t.teardown(() => guest.stop());
+  const guest = guestForTest(t, scratch, { disks: [disk], recordPrograms: hostPrograms });
   guest.start();
   await guest.ready();
   const plant = (name: string) => `planted-${name}-4f9a1c`;
@@ -296,10 +300,12 @@ const skip = asRoot ? alreadyClosed : 'only root can have a checkout that the us
 t.test('a checkout in a folder that nobody else may enter', { buffered: true, skip }, async (t) => {
   const closed = scratch.path('closed');
   const copy = join(closed, 'checkout');
-  mkdirSync(join(copy, 'test'), { recursive: true });
+  mkdirSync(copy, { recursive: true });
   chmodSync(closed, 0o700);
-  for (const name of ['package.json', 'agent', 'systemd', 'test/e2e'])
+  const left = ['node_modules', '.git', '.cache', '.tap', 'dist'];
+  for (const name of readdirSync(checkout).filter((name) => !left.includes(name))) {
     cpSync(join(checkout, name), join(copy, name), { recursive: true });
+  }
   symlinkSync(join(checkout, 'node_modules'), join(copy, 'node_modules'));
   const { child, said } = driverAt(join(copy, 'test/e2e/boot-and-wait.ts'));
   t.teardown(() => child.kill('SIGKILL'));

@@ -2,7 +2,7 @@
  * Where a guest's process runs: as whom, and by which paths it sees the checkout.
  *
  * A guest's root may read and write what its process may on the host (hostfs), so the process is never root: started
- * by root it becomes uid 65534 without a way back, otherwise it stays who we are. When uid 65534 cannot enter the folder
+ * by root it becomes uid 65534 without a way back, otherwise it stays who we are (and could write our files). When uid 65534 cannot enter the folder
  * that holds the checkout (/root is usually 0700), the checkout is bound to /srv in a mount namespace of the process's own,
  * which disappears with it.
  */

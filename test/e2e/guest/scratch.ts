@@ -21,6 +21,7 @@ export interface Scratch {
   readonly folder: string;
   /** A path of this folder, e.g. for a file to be made. */
   path(name: string): string;
+  /** Does not when TRISEED_KEEP_GUESTS is set in the environment. */
   remove(): void;
 }
 
@@ -52,7 +53,10 @@ export const openScratch = (label: string): Scratch => {
   return {
     folder,
     path: (name) => join(folder, name),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove: () => {
+      if (process.env.TRISEED_KEEP_GUESTS === undefined) rmSync(folder, { recursive: true, force: true });
+      else console.error(`# kept: ${folder}`);
+    },
   };
 };
 

@@ -1,0 +1,79 @@
+/** Interleaved measuring: subject and baseline take turns, so that whatever the machine does hits both alike. */
+
+export interface Row {
+  readonly name: string;
+  /** What is measured, and against what. */
+  readonly subject: string;
+  readonly baseline: string;
+  readonly repetitions: number;
+  /** Calls within one repetition, for work too short to be timed alone. */
+  readonly calls: number;
+  readonly measured: () => Promise<unknown>;
+  readonly compared: () => Promise<unknown>;
+}
+
+/** Milliseconds of one call. */
+export interface Times {
+  readonly median: number;
+  readonly lowerQuartile: number;
+  readonly upperQuartile: number;
+}
+
+export interface Result {
+  readonly name: string;
+  readonly subject: string;
+  readonly baseline: string;
+  readonly repetitions: number;
+  readonly subjectMs: Times;
+  readonly baselineMs: Times;
+  /** Median of the subject by median of the baseline. */
+  readonly ratio: number;
+  /** Ratios of the single repetitions, quartiles: how far to trust `ratio`. */
+  readonly ratioSpread: readonly [number, number];
+}
+
+/** The value below which the part `fraction` of `values` lies, between neighbours by weight. Throws on no values. */
+export const quantile = (values: readonly number[], fraction: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const place = (sorted.length - 1) * fraction;
+  const [below, above] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
+  if (below === undefined || above === undefined) throw new RangeError('no values');
+  return below + (above - below) * (place - Math.floor(place));
+};
+
+const timesOf = (values: readonly number[]): Times => ({
+  median: quantile(values, 0.5),
+  lowerQuartile: quantile(values, 0.25),
+  upperQuartile: quantile(values, 0.75),
+});
+
+const timed = async (work: () => Promise<unknown>, calls: number): Promise<number> => {
+  const start = performance.now();
+  for (let call = 0; call < calls; call += 1) await work();
+  return (performance.now() - start) / calls;
+};
+
+/** Runs one row: a warm-up of each side, then the repetitions, each side first in turn. */
+export const run = async (row: Row): Promise<Result> => {
+  const { name, subject, baseline, repetitions, calls } = row;
+  const [ours, theirs]: [number[], number[]] = [[], []];
+  if (repetitions > 1) for (const work of [row.measured, row.compared]) await timed(work, calls);
+  for (let repetition = 0; repetition < repetitions; repetition += 1) {
+    const first = repetition % 2 === 0;
+    if (first) ours.push(await timed(row.measured, calls));
+    theirs.push(await timed(row.compared, calls));
+    if (!first) ours.push(await timed(row.measured, calls));
+  }
+  const [subjectMs, baselineMs] = [timesOf(ours), timesOf(theirs)];
+  const ratios = ours.map((value, at) => value / (theirs[at] ?? Number.NaN));
+  return {
+    name,
+    subject,
+    baseline,
+    repetitions,
+    subjectMs,
+    baselineMs,
+    ratio: subjectMs.median / baselineMs.median,
+    ratioSpread: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
+  };
+};

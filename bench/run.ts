@@ -1,0 +1,41 @@
+/**
+ * `npm run bench`: how long the agent's work takes, as ratios against baselines measured in the same run.
+ *
+ *   node bench/run.ts [--json] [--smoke]
+ *
+ * --json prints one JSON document, --smoke runs every row once to see that it still works.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Result, run } from './measure.ts';
+import { rows } from './rows.ts';
+
+const { values } = parseArgs({ options: { json: { type: 'boolean' }, smoke: { type: 'boolean' } } });
+const repetitions = values.smoke
+  ? { processes: 1, functions: 1, calls: 1 }
+  : { processes: 15, functions: 31, calls: 50 };
+
+const number = (value: number): string => value.toPrecision(3);
+const lineOf = ({ name, subject, baseline, subjectMs, baselineMs, ratio, ratioSpread }: Result): string =>
+  [
+    `${name}: ${number(ratio)} (${number(ratioSpread[0])} to ${number(ratioSpread[1])})`,
+    `  ${number(subjectMs.median)} ms (${number(subjectMs.lowerQuartile)} to ${number(subjectMs.upperQuartile)})  ${subject}`,
+    `  ${number(baselineMs.median)} ms (${number(baselineMs.lowerQuartile)} to ${number(baselineMs.upperQuartile)})  ${baseline}`,
+  ].join('\n');
+
+const folder = mkdtempSync(join(tmpdir(), 'triseed-bench-'));
+try {
+  const load = loadavg()[0] ?? 0;
+  const results: Result[] = [];
+  for (const row of await rows(repetitions, folder)) {
+    const result = await run(row);
+    results.push(result);
+    if (!values.json) console.log(lineOf(result));
+  }
+  if (values.json) console.log(JSON.stringify({ node: process.version, load, results }, null, 2));
+  else console.log(`medians with quartiles; Node ${process.version}, load ${number(load)} at the start`);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

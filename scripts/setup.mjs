@@ -82,17 +82,19 @@ const npm = (args) => {
 };
 
 const installNodePackages = () => {
+  if (readStamp().lock === wantedStamp().lock) return;
+  say('installing the Node packages (about 20 seconds) …');
+  // No package runs a script of its own: none needs one.
+  if (!npm(['ci', '--ignore-scripts', '--loglevel=error', '--no-fund', '--no-audit']).ok) {
+    giveUp('npm ci failed; its words are above');
+  }
+};
+
+/** The plugins named in package.json are built into the test runner; its first run would fail otherwise. */
+const buildTestRunner = () => {
   const wanted = wantedStamp();
   const present = readStamp();
   if (present.lock === wanted.lock && present.plugins === wanted.plugins) return;
-  if (present.lock !== wanted.lock) {
-    say('installing the Node packages (about 20 seconds) …');
-    // No package runs a script of its own: none needs one.
-    if (!npm(['ci', '--ignore-scripts', '--loglevel=error', '--no-fund', '--no-audit']).ok) {
-      giveUp('npm ci failed; its words are above');
-    }
-  }
-  // The plugins named in package.json are built into the test runner; its first run would fail otherwise.
   say('building the test runner …');
   const env = Object.assign({}, process.env, { PATH: at('node_modules', '.bin') + delimiter + foreignPath() });
   const built = run(at('node_modules', '.bin', 'tap'), ['build'], { env });
@@ -193,17 +195,19 @@ const installDebianPackages = () => {
   if (still.length > 0) giveUp(`apt-get reported success, but these are not installed: ${still.join(' ')}`);
 };
 
-const mentionJudges = () => {
+const mentionMissing = () => {
   const missing = missingOf(
     readPackageList()
       .filter(({ unit }) => unit)
       .map(({ name }) => name),
   );
-  if (missing.length > 0) say(`not installed, so tests that compare with them cannot: ${missing.join(' ')}`);
+  if (missing.length > 0) say(`not installed, though some unit tests need them: ${missing.join(' ')}`);
 };
 
 checkPlatform();
+// Debian's first: the pinned Node needs one of them.
+if (process.argv.includes('--npm-only')) mentionMissing();
+else installDebianPackages();
 installNodePackages();
 checkNode();
-if (process.argv.includes('--npm-only')) mentionJudges();
-else installDebianPackages();
+buildTestRunner();

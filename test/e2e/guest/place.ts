@@ -30,17 +30,13 @@ export interface Place {
   readonly guestMount: string;
 }
 
-const canUse = (prefix: readonly string[], path: string): boolean => {
-  const [program = '', ...args] = [
-    ...prefix,
-    'test',
-    '-r',
-    `${path}/package.json`,
-    '-a',
-    '-x',
-    `${path}/node_modules/.bin/node`,
-  ];
-  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+/** Null when a process of `prefix` can use the checkout at `path`, else what went wrong. */
+const problemOf = (prefix: readonly string[], path: string): string | null => {
+  const condition = 'test -r "$0/package.json" -a -x "$0/node_modules/.bin/node"';
+  const [program = '', ...args] = [...prefix, 'sh', '-c', condition, path];
+  const { status, stderr } = spawnSync(program, args, { encoding: 'utf8', cwd: '/' });
+  if (status === 0) return null;
+  return stderr?.trim() || `uid ${unprivileged} cannot read its files; try: chmod -R go+rX ${checkout}`;
 };
 
 const bind = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c'];
@@ -49,17 +45,15 @@ const findPlace = (): Place => {
   const guestMount = ['/mnt', '/media'].find((folder) => !`${checkout}/`.startsWith(`${folder}/`)) ?? '/media';
   if (!/[^\w./@+-]/.test(checkout)) {
     if (!asRoot) return { owner: null, prefix: [], inside: (path) => path, guestMount };
-    if (canUse(setpriv, checkout)) return { owner: unprivileged, prefix: setpriv, inside: (path) => path, guestMount };
+    if (problemOf(setpriv, checkout) === null)
+      return { owner: unprivileged, prefix: setpriv, inside: (path) => path, guestMount };
   }
   if (!asRoot) {
     throw new Error(`${checkout}: the guest kernel's command line takes no path with blanks, commas or quotes`);
   }
   const prefix = [...bind, `mount --bind "$0" ${boundAt} && exec ${setpriv.join(' ')} "$@"`, checkout];
-  if (!canUse(prefix, boundAt)) {
-    throw new Error(
-      `${checkout}: uid ${unprivileged} must be able to read these files; try: chmod -R go+rX ${checkout}`,
-    );
-  }
+  const problem = problemOf(prefix, boundAt);
+  if (problem !== null) throw new Error(`a guest cannot use ${checkout}: ${problem}`);
   const inside = (path: string) =>
     path === checkout || path.startsWith(`${checkout}/`) ? boundAt + path.slice(checkout.length) : path;
   return { owner: unprivileged, prefix, inside, guestMount };

@@ -1,6 +1,7 @@
 /** The slow work of the daemon: polls, rewraps and stores. Each ends in exactly one event; none ever throws. */
 import { AgentError } from '../errors.ts';
 import type { KeyBackend } from '../kms/backend.ts';
+import { mayOpen } from '../kms/fallback.ts';
 import { withinTime } from '../kms/time-limit.ts';
 import type { Host } from '../ports.ts';
 import type { ProtectedVolume } from '../volumes/stored-seed.ts';
@@ -71,7 +72,9 @@ export const errands = (
       if (answer === null) return { kind: 'retryable', reason: `no answer within ${limitMs} ms`, afterMs: null };
       if (answer.kind !== 'done') return answer;
       const { state, keyVersion } = answer.value;
-      return state === 'active' ? { kind: 'active', keyVersion } : { kind: 'notActive', state };
+      // The boot's own rule: what may not be opened now may not stay open either, and the other way round.
+      const opens = mayOpen({ firstKey: answer, unwrappedBy: 0, wrappedByFirst: true });
+      return opens ? { kind: 'active', keyVersion } : { kind: 'notActive', state };
     } catch (error) {
       const reason = reasonOf(error);
       for (const { key: volume } of key.volumes) host.journal.message('UNEXPECTED_FAILURE', { volume, reason });

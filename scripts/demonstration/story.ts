@@ -1,6 +1,5 @@
 /** The story, in order. Nothing in it is played: real kernel, LUKS, systemd and https to a key management service. */
 import { createHash } from 'node:crypto';
-import { basename } from 'node:path';
 import type { Outcome } from '../../test/e2e/guest/command-line.ts';
 import { parseJournalLine } from '../../test/e2e/guest/console.ts';
 import { createGuest, type Guest } from '../../test/e2e/guest/guest.ts';
@@ -8,6 +7,7 @@ import { createContractDisk, createDisk, type Scratch } from '../../test/e2e/gue
 import { contractText, Deployment } from '../../test/e2e/world/deployment.ts';
 import type { KeyService, RootKey } from '../../test/e2e/world/key-service.ts';
 import { shown } from './journal-lines.ts';
+import { openByHand, type Token } from './open-by-hand.ts';
 import type { Timeline } from './timeline.ts';
 
 const mount = '/mnt/data';
@@ -65,12 +65,6 @@ const expectIntact = async ({ timeline }: Stage, guest: Guest, written: string):
   expect(found === written, `the data has the checksum ${written}, and it has ${found}`);
   timeline.proven(`data intact: sha256 ${found.slice(0, 16)}…`);
 };
-
-interface Token {
-  readonly scheme: string;
-  readonly wrapped: string;
-  readonly key_version: string;
-}
 
 /** The record in the LUKS header, read with stock cryptsetup. */
 const tokenOf = async (guest: Guest): Promise<Token> =>
@@ -197,7 +191,7 @@ const enable = async (stage: Stage, guest: Guest, key: RootKey, written: string)
 
 /** Tells the whole story. Throws when anything in it is not as it should be. */
 export const tellStory = async (stage: Stage): Promise<void> => {
-  const { timeline, service } = stage;
+  const { timeline } = stage;
   const { key, deployment, disk, guest } = await prepare(stage);
   const written = await firstBoot(stage, guest);
   await reboot(stage, guest, written);
@@ -206,17 +200,9 @@ export const tellStory = async (stage: Stage): Promise<void> => {
   await enable(stage, guest, key, written);
   const token = await tokenOf(guest);
   expectOutcome(await guest.powerOff(bootLimitMs), 'poweredOff');
+  await openByHand(stage, { key, deployment, disk, token });
   timeline.chapter('What is left to look at');
   timeline.line(`disk image     ${disk.file}`);
   for (const [at, file] of guest.consoleFiles.entries()) timeline.line(`journal ${at + 1}      ${file}`);
-  timeline.line(`contract       ${deployment.path('contract.yaml')} (plain; throw-away seeds)`);
-  timeline.line('');
-  timeline.line(
-    `The volume opens by hand, without triseed: scheme ${token.scheme}, and the third seed is what the key`,
-  );
-  timeline.line(`service (its keys are in ${basename(service.folder)}/) unwraps. For the commands:`);
-  timeline.detail(
-    'npm run -s triseed -- volume recover --env-seed-file ENV --workload-seed-file WORKLOAD --seed3-file SEED3',
-  );
-  timeline.detail('docs/volumes.md explains each step.');
+  timeline.line(`contract       ${deployment.path('contract.yaml')} (plain; its seeds are throw-away)`);
 };

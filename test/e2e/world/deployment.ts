@@ -9,13 +9,16 @@ import { triseedDone } from './triseed.ts';
 export interface VolumeText {
   readonly key: string;
   readonly mount: string;
-  readonly envSeed: string;
+  /** Absent when the env half takes its seed from elsewhere, which `env` then says. */
+  readonly envSeed?: string;
   readonly workloadSeed: string;
   readonly filesystem?: string;
   readonly kms?: readonly { readonly crn: string; readonly apiKey: string }[];
   readonly kmsTimeout?: number;
   /** Further lines of the env half, already YAML, such as `volumeName: other`. */
   readonly env?: readonly string[];
+  /** Our own setting triseed.volumes.KEY.intent, put into the env section. */
+  readonly intent?: 'auto' | 'open' | 'create';
 }
 
 const indent = (lines: readonly string[], by: number): readonly string[] => lines.map((line) => ' '.repeat(by) + line);
@@ -24,7 +27,7 @@ const envVolume = (volume: VolumeText): readonly string[] => [
   `${volume.key}:`,
   ...indent(
     [
-      `seed: ${JSON.stringify(volume.envSeed)}`,
+      ...(volume.envSeed === undefined ? [] : [`seed: ${JSON.stringify(volume.envSeed)}`]),
       ...(volume.kmsTimeout === undefined ? [] : [`kmsTimeout: ${volume.kmsTimeout}`]),
       ...(volume.kms === undefined ? [] : ['kms:']),
       ...(volume.kms ?? []).flatMap(({ crn, apiKey }) => [
@@ -49,6 +52,11 @@ const workloadVolume = (volume: VolumeText): readonly string[] => [
   ),
 ];
 
+const intents = (volumes: readonly VolumeText[]): readonly string[] => {
+  const given = volumes.flatMap(({ key, intent }) => (intent === undefined ? [] : [`${key}: { intent: ${intent} }`]));
+  return given.length === 0 ? [] : ['triseed:', ...indent(['volumes:', ...indent(given, 2)], 2)];
+};
+
 /** A plain contract as a person would write it. */
 export const contractText = (volumes: readonly VolumeText[]): string =>
   [
@@ -61,6 +69,7 @@ export const contractText = (volumes: readonly VolumeText[]): string =>
       2,
     ),
     ...(volumes.length === 0 ? [] : indent(['volumes:', ...indent(volumes.flatMap(envVolume), 2)], 2)),
+    ...indent(intents(volumes), 2),
     '',
   ].join('\n');
 
@@ -103,7 +112,13 @@ export class Deployment {
   /** /etc/triseed of the guest: configuration, contract key, the authority of the key service. */
   guestFiles(
     service: KeyService | null,
-    settings: { readonly pollSeconds?: number; readonly extra?: string } = {},
+    settings: {
+      readonly pollSeconds?: number;
+      /** Further lines of the configuration, from its left margin on. */
+      readonly extra?: string;
+      /** Base URLs of further instances. */
+      readonly endpoints?: Readonly<Record<string, string>>;
+    } = {},
   ): GuestFiles {
     const kms =
       service === null
@@ -111,7 +126,7 @@ export class Deployment {
         : [
             'kms:',
             `  iam: ${service.urlInGuest}`,
-            `  endpoints: { ${service.instance}: "${service.urlInGuest}" }`,
+            `  endpoints: ${JSON.stringify({ [service.instance]: service.urlInGuest, ...settings.endpoints })}`,
             '  ca: [ /etc/triseed/ca.pem ]',
             `  pollSeconds: ${settings.pollSeconds ?? 5}`,
           ];

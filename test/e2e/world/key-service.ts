@@ -78,8 +78,11 @@ export class KeyService {
   /** Starts it on the port it had before, or a free one. Resolves when it listens. */
   async start(): Promise<void> {
     const child = spawn(
-      process.execPath,
+      // The kernel ends it when this process ends, however that happens (prctl(2), PR_SET_PDEATHSIG).
+      'setpriv',
       [
+        '--pdeathsig=TERM',
+        process.execPath,
         main,
         'kms',
         'serve',

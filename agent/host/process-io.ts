@@ -6,6 +6,11 @@ import type { ExitStatus } from '../message.ts';
 /** Also returns how the handler asked the process to end; 0 when it did not. */
 export const processIo = (): CommandIo & { readonly exitStatus: () => number } => {
   let status: 0 | ExitStatus = 0;
+  // A reader that has seen enough (`triseed … | head`) is no failure of ours.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
   return {
     stdin: async (maxBytes) => {
       const chunks: Buffer[] = [];

@@ -33,7 +33,7 @@ t.test('without a terminal nothing moves and nothing is coloured', async (t) => 
   timeline.chapter('One');
   timeline.proven('done');
   t.equal(await timeline.countdown('waiting', 2, Promise.resolve(7)), 7);
-  t.notMatch(text(), /\u001b|\r/);
+  t.notOk(text().includes('\u001b') || text().includes('\r'));
   t.match(text(), /waiting: 2 s left/);
 });
 
@@ -41,5 +41,5 @@ t.test('on a terminal a countdown replaces itself and leaves nothing behind', as
   const { screen, text } = record(true, true);
   const timeline = new Timeline(screen);
   await timeline.countdown('waiting', 2, Promise.resolve());
-  t.match(text(), /\r\u001b\[K$/);
+  t.ok(text().endsWith('\r\u001b[K'));
 });

@@ -149,14 +149,6 @@ export const contractMessages = {
     userAction: 'check the file, and --key-passphrase-file when the key is protected',
     exit: 3,
   }),
-  CONTRACT_FINDING: message<{ readonly finding: Finding }>({
-    id: 'TSD05010W',
-    component: 'hpcr-contract',
-    text: ({ finding }) =>
-      `${finding.path === '' ? 'contract' : finding.path} (line ${finding.line}): ${finding.message}; ${finding.hint}`,
-    systemAction: 'the boot goes on',
-    userAction: 'see the hint in the text',
-  }),
   CONTRACT_NOT_SEALABLE: message<{ readonly reason: string }>({
     id: 'TSD05011E',
     component: 'triseed',

@@ -42,12 +42,24 @@ export const handOver = (path: string): void => {
   for (const name of readdirSync(path, { recursive: true })) lchownSync(join(path, String(name)), owner, owner);
 };
 
+const keptForMs = 24 * 60 * 60 * 1000;
+
+/** Removes what killed drivers left a day or more ago. */
+const removeOld = (parent: string): void => {
+  for (const name of readdirSync(parent)) {
+    const folder = join(parent, name);
+    const changed = statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
+    if (Date.now() - changed > keptForMs) rmSync(folder, { recursive: true, force: true });
+  }
+};
+
 export const openScratch = (label: string): Scratch => {
   const parent = join(checkout, '.cache', 'guests');
   mkdirSync(parent, { recursive: true });
   // Passable whatever our umask is.
   for (const folder of [join(checkout, '.cache'), parent])
     if (statSync(folder).uid === process.getuid?.()) chmodSync(folder, 0o755);
+  removeOld(parent);
   const folder = mkdtempSync(join(parent, `${label.replace(/[^\w-]+/g, '-').slice(0, 40)}-`));
   handOver(folder);
   return {

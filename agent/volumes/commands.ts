@@ -143,8 +143,8 @@ export const settleDevices = (): Command => ({
 });
 
 /**
- * Why a program failed, for people: its exit status and its last line of complaint. None of these programs repeats
- * what it reads on stdin.
+ * Why a program failed, for people: its exit status and its last line of complaint; mount(8)'s advice to look into the
+ * kernel log is none. None of these programs repeats what it reads on stdin.
  */
 export const complaintOf = ({ exit, signal, timedOut, stderr }: CommandResult): string => {
   const ended = timedOut ? 'took too long' : `ended with ${exit === null ? signal : `status ${exit}`}`;
@@ -153,6 +153,7 @@ export const complaintOf = ({ exit, signal, timedOut, stderr }: CommandResult): 
       .replace(/[^\x20-\x7e\n]/g, ' ')
       .trim()
       .split('\n')
+      .filter((text) => !/^\s*dmesg\(1\) may have more/.test(text))
       .at(-1)
       ?.slice(0, 200) ?? '';
   return line === '' ? ended : `${ended}: ${line}`;

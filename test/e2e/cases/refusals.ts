@@ -1,0 +1,310 @@
+/**
+ * Every refusal that can be brought about on a disk made by stock tools. Each case is one disk with one fault, and the message that
+ * must come; the disk must be the same afterwards, byte for byte.
+ */
+import type { MessageName } from '../../../agent/messages.ts';
+import { passphraseOf } from './by-hand.ts';
+import { MiB, partition, partitionOf, put, take, tool, zero } from './image.ts';
+import { cryptsetup, forge, type LuksJson } from './luks-file.ts';
+import { closedInstance, type Stage } from './stage.ts';
+import {
+  bytesAt,
+  type DiskMaker,
+  filesystemIn,
+  handMadeKms,
+  luksIn,
+  metadata,
+  quick,
+  steps,
+  table,
+  type VolumeCase,
+} from './volume-case.ts';
+
+export interface Refusal extends VolumeCase {
+  readonly refused: MessageName;
+  /** Part of the message, where the id alone would not show that the right thing was seen. */
+  readonly because?: RegExp;
+}
+
+const twoPartitions = table('metadata', 'data');
+const opened = steps(twoPartitions, metadata({}), luksIn(2));
+const main = (stage: Stage) => [stage.entry('main')];
+
+/** Edits the LUKS header in the data partition as whoever holds the disk can: both copies, both checksums. */
+export const forgedIn =
+  (number: number, edit: (json: LuksJson) => unknown): DiskMaker =>
+  ({ file }) => {
+    const { offset } = number === 0 ? { offset: 0 } : partitionOf(file, number);
+    const area = take(file, offset, 16 * MiB);
+    forge(area, 0, edit);
+    put(file, offset, area.subarray(0, MiB));
+  };
+
+const segmentOf = (json: LuksJson): LuksJson['segments'][string] => {
+  const [segment] = Object.values(json.segments);
+  if (segment === undefined) throw new Error('no segment');
+  return segment;
+};
+const slotOf = (json: LuksJson): LuksJson['keyslots'][string] => {
+  const [slot] = Object.values(json.keyslots);
+  if (slot === undefined) throw new Error('no keyslot');
+  return slot;
+};
+
+/** A header forged in one place: it must be recognised before any passphrase is tried. */
+const forged = (key: string, because: RegExp, edit: (json: LuksJson) => unknown): Refusal => ({
+  key,
+  disk: steps(opened, forgedIn(2, edit)),
+  refused: 'VOLUME_HEADER_DAMAGED',
+  because,
+});
+
+/** The first `length` bytes of what cryptsetup luksFormat makes of a file as long as the data partition. */
+const formatted = (file: string, settings: readonly string[], length: number): Buffer => {
+  const luks = `${file}.luks`;
+  tool('truncate', ['--size', String(60 * MiB), luks]);
+  cryptsetup(['luksFormat', '--batch-mode', ...settings, luks, '-'], 'x'.repeat(16));
+  const bytes = take(luks, 0, length);
+  tool('rm', [luks]);
+  return bytes;
+};
+
+const oldLuks: DiskMaker = ({ file }) => {
+  const settings = ['--type=luks1', '--iter-time=10', '--cipher=aes-xts-plain64', '--key-size=512'];
+  put(file, partitionOf(file, 2).offset, formatted(file, settings, 4 * MiB));
+};
+
+export const partitioning: readonly Refusal[] = [
+  { key: 'one_partition', disk: table('data'), refused: 'VOLUME_PARTITIONS_UNSUPPORTED', because: /1 partition$/ },
+  { key: 'three_partitions', disk: table('metadata', 'data', 'more'), refused: 'VOLUME_PARTITIONS_UNSUPPORTED' },
+  {
+    key: 'other_names',
+    disk: table('boot', 'root'),
+    refused: 'VOLUME_PARTITIONS_FOREIGN',
+    because: /"boot" and "root"/,
+  },
+  { key: 'wrong_order', disk: table('data', 'metadata'), refused: 'VOLUME_PARTITIONS_FOREIGN' },
+  {
+    key: 'mbr',
+    disk: steps(twoPartitions, ({ file }) => tool('sgdisk', ['--gpttombr=1:2', file])),
+    refused: 'VOLUME_PARTITIONS_FOREIGN',
+    because: /MBR/,
+  },
+  {
+    key: 'damaged_table',
+    // A partition name in the primary table: its checksum no longer fits.
+    disk: steps(opened, bytesAt(0, 1024 + 56, 'M')),
+    refused: 'VOLUME_TABLE_DAMAGED',
+  },
+  {
+    key: 'half_table_over_luks',
+    // Our own table, cut off before its primary header, and behind it what is left of a whole-disk LUKS volume.
+    disk: ({ file }) => {
+      partition(file, ['metadata', 'data']);
+      zero(file, 0, 34 * 512);
+      const header = formatted(file, [...quick, '--luks2-metadata-size=64k'], 128 * 1024);
+      put(file, 64 * 1024, header.subarray(64 * 1024));
+    },
+    refused: 'VOLUME_HEADER_DAMAGED',
+  },
+  {
+    key: 'hsm',
+    // Refused before any disk is looked for.
+    serials: [],
+    contract: {
+      env: [
+        'grep11: { address: "hsm.example:9876", clientCert: QUJD, clientKey: QUJD, caCert: QUJD, metadata: { aesKeyBlob: QUJD } }',
+      ],
+    },
+    refused: 'VOLUME_SEED_SOURCE_NOT_BUILT',
+  },
+  {
+    key: 'ultravisor',
+    seedElsewhere: true,
+    contract: { env: ['uv-secret-id: index-1'] },
+    refused: 'VOLUME_SEED_SOURCE_NOT_BUILT',
+  },
+  { key: 'read_only', readOnly: true, refused: 'VOLUME_DISK_READ_ONLY' },
+  {
+    key: 'twice',
+    serials: ['twice', 'twice'],
+    refused: 'VOLUME_DISK_AMBIGUOUS',
+    because: /\/dev\/ubd\w.*\/dev\/ubd\w/,
+  },
+  { key: 'missing', serials: [], refused: 'VOLUME_DISK_MISSING', because: /wanted a disk with serial number missing/ },
+  { key: 'small', sizeMiB: 100, refused: 'VOLUME_DISK_TOO_SMALL' },
+  {
+    key: 'small_partition',
+    sizeMiB: 116,
+    disk: twoPartitions,
+    refused: 'VOLUME_DISK_TOO_SMALL',
+  },
+];
+
+export const content: readonly Refusal[] = [
+  {
+    key: 'foreign_disk',
+    disk: filesystemIn(0, { precious: 'data' }),
+    refused: 'VOLUME_FOREIGN_DATA',
+    because: /data at byte/,
+  },
+  {
+    key: 'foreign_data',
+    disk: steps(twoPartitions, filesystemIn(2, { precious: 'data' })),
+    refused: 'VOLUME_FOREIGN_DATA',
+  },
+  {
+    key: 'one_byte',
+    disk: bytesAt(0, 3 * MiB + 17, 'x'),
+    refused: 'VOLUME_FOREIGN_DATA',
+    because: /data at byte 3145745/,
+  },
+  { key: 'last_byte', disk: bytesAt(0, 132 * MiB - 1, 'x'), refused: 'VOLUME_FOREIGN_DATA' },
+  {
+    key: 'others_mark',
+    // A formatting mark as the agent writes it, of another volume.
+    disk: steps(twoPartitions, bytesAt(2, 0, 'TRISEED FORMATTING 1\nother\n')),
+    refused: 'VOLUME_FOREIGN_DATA',
+  },
+  { key: 'intent_open', contract: { intent: 'open' }, refused: 'VOLUME_INTENT_REFUSED', because: /intent open.*fresh/ },
+  { key: 'intent_create', disk: opened, contract: { intent: 'create' }, refused: 'VOLUME_INTENT_REFUSED' },
+  {
+    key: 'rolled',
+    contract: { env: ['previousSeed: an_older_seed_of_the_env'] },
+    disk: opened,
+    refused: 'VOLUME_ROLL_NOT_BUILT',
+  },
+  { key: 'no_metadata', disk: steps(twoPartitions, luksIn(2)), refused: 'VOLUME_METADATA_MISSING' },
+  {
+    key: 'bad_keyfile',
+    kms: main,
+    disk: handMadeKms('main', passphraseOf, quick, () => 'no base64 at all!'),
+    refused: 'VOLUME_SEED_UNUSABLE',
+  },
+  {
+    key: 'bad_metadata',
+    kms: main,
+    // Fields of the superblock: its magic is still there, its checksum no longer fits.
+    disk: steps(handMadeKms('main', passphraseOf), bytesAt(1, 1024 + 200, Buffer.alloc(16, 0xff))),
+    refused: 'VOLUME_SEED_UNUSABLE',
+  },
+  { key: 'kms_removed', disk: handMadeKms('main', passphraseOf), refused: 'VOLUME_KMS_NEEDED' },
+  { key: 'kms_on_whole', sizeMiB: 32, kms: main, disk: luksIn(0), refused: 'VOLUME_KMS_NOT_WANTED' },
+];
+
+export const headers: readonly Refusal[] = [
+  forged('null_segment', /segment cipher/, (json) => {
+    segmentOf(json).encryption = 'cipher_null-ecb';
+  }),
+  forged('ecb_segment', /segment cipher/, (json) => {
+    segmentOf(json).encryption = 'aes-ecb';
+  }),
+  forged('null_keyslot', /keyslot 0 area cipher/, (json) => {
+    slotOf(json).area.encryption = 'cipher_null-ecb';
+  }),
+  forged('shifted_tweak', /iv_tweak/, (json) => {
+    segmentOf(json).iv_tweak = '8';
+  }),
+  forged('costly_kdf', /iterations/, (json) => {
+    slotOf(json).kdf.iterations = 400_000_000;
+  }),
+  forged('unknown_field', /unknown field "Encryption"/, (json) => {
+    Object.assign(segmentOf(json), { Encryption: 'aes-xts-plain64', encryption: 'cipher_null-ecb' });
+  }),
+  forged('twice_the_field', /./, (json) =>
+    JSON.stringify(json).replace('"encryption":', '"encryption":"cipher_null-ecb","encryption":'),
+  ),
+  forged('foreign_token', /token made by another program/, (json) => {
+    json.tokens['0'] = { type: 'luks2-keyring', keyslots: ['0'], key_description: 'x' };
+  }),
+  forged('reencryption', /unknown field "requirements"/, (json) => {
+    json.config.requirements = { mandatory: ['online-reencrypt-v2'] };
+  }),
+  {
+    key: 'no_magic',
+    // Neither copy can be recognised any more: it might be anybody's data.
+    disk: steps(opened, bytesAt(2, 0, 'XXXX'), bytesAt(2, 16_384, 'XXXX')),
+    refused: 'VOLUME_FOREIGN_DATA',
+  },
+  {
+    key: 'no_checksum',
+    disk: steps(opened, bytesAt(2, 5000, 'X'), bytesAt(2, 16_384 + 5000, 'X')),
+    refused: 'VOLUME_HEADER_DAMAGED',
+  },
+  {
+    key: 'luks1',
+    disk: steps(twoPartitions, metadata({}), oldLuks),
+    refused: 'VOLUME_HEADER_DAMAGED',
+    because: /LUKS1/,
+  },
+  {
+    key: 'other_env_seed',
+    disk: opened,
+    contract: { envSeed: 'not_the_seed_of_this_volume' },
+    refused: 'LUKS_OPEN_FAILED',
+    because: /the seeds do not open it/,
+  },
+];
+
+const withKey = (name: string) => (stage: Stage) => [stage.entry(name)];
+
+export const keys: readonly Refusal[] = [
+  { key: 'suspended', kms: withKey('suspended'), refused: 'KMS_KEY_NOT_ACTIVE', because: /suspended/ },
+  { key: 'deleted', kms: withKey('deleted'), refused: 'KMS_KEY_NOT_ACTIVE' },
+  {
+    key: 'suspended_open',
+    kms: withKey('suspended'),
+    disk: handMadeKms('suspended', passphraseOf),
+    refused: 'KMS_KEY_NOT_ACTIVE',
+    because: /suspended/,
+  },
+  {
+    key: 'unknown_key',
+    kms: (stage) => [
+      stage.entry('main', { crn: stage.key('main').crn.replace(/[^:]+$/, '00000000-0000-4000-8000-000000000000') }),
+    ],
+    refused: 'KMS_KEY_NOT_ACTIVE',
+    because: /deleted or unknown/,
+  },
+  {
+    key: 'wrong_api_key',
+    kms: (stage) => [stage.entry('main', { apiKey: 'somebody-elses-api-key' })],
+    refused: 'KMS_ACCESS_DENIED',
+  },
+  {
+    key: 'unreachable',
+    kms: (stage) => [
+      stage.entry('main', { crn: stage.key('main').crn.replace(stage.service.instance, closedInstance) }),
+    ],
+    refused: 'KMS_UNREACHABLE',
+  },
+  {
+    key: 'wrapped_by_other',
+    kms: main,
+    disk: handMadeKms('other', passphraseOf),
+    refused: 'KMS_UNWRAP_FAILED',
+    because: /every kms entry refuses/,
+  },
+  {
+    key: 'wrong_seed_kms',
+    kms: main,
+    disk: handMadeKms('main', passphraseOf),
+    contract: { workloadSeed: 'not_the_seed_of_this_volume' },
+    refused: 'LUKS_OPEN_FAILED',
+  },
+  { key: 'rekey', kms: main, disk: opened, refused: 'VOLUME_SCENARIO_NOT_BUILT', because: /rekey/ },
+  {
+    key: 'stored_seed',
+    kms: main,
+    disk: steps(twoPartitions, async (disk) => metadata({ keyfile: (await disk.stage.wrap('main')).wrapped })(disk)),
+    refused: 'VOLUME_SCENARIO_NOT_BUILT',
+    because: /format-stored-seed/,
+  },
+  {
+    key: 'migrate',
+    kms: (stage) => [stage.entry('main'), stage.entry('other')],
+    disk: handMadeKms('other', passphraseOf),
+    refused: 'VOLUME_SCENARIO_NOT_BUILT',
+    because: /migrate/,
+  },
+];

@@ -1,0 +1,138 @@
+/** What several cases share: a folder, a running key service with root keys in every state, the guest's pair, sealed contracts. */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createGuest, type Guest, type GuestOptions } from '../guest/guest.ts';
+import { createContractDisk, type Disk, openScratch, type Scratch } from '../guest/scratch.ts';
+import { contractText, Deployment, type VolumeText } from '../world/deployment.ts';
+import { KeyService, type RootKey } from '../world/key-service.ts';
+
+export interface KmsEntry {
+  readonly crn: string;
+  readonly apiKey: string;
+}
+
+/** An instance whose address in the guest has no listener. */
+export const closedInstance = 'ffffffff-4e5f-4a6b-8c7d-9e0f1a2b3c4d';
+const closedUrl = 'https://10.0.2.2:1';
+
+/** A seed freshly wrapped by a root key, and its plain base64 text. */
+export interface WrappedSeed {
+  readonly wrapped: string;
+  readonly seed3: string;
+}
+
+export class Stage {
+  readonly scratch: Scratch;
+  readonly service: KeyService;
+  readonly deployment: Deployment;
+  readonly #keys = new Map<string, RootKey>();
+  readonly #wrapped = new Map<string, Promise<WrappedSeed>>();
+  readonly #scratches: Scratch[] = [];
+  readonly #guests: Guest[] = [];
+  readonly #label: string;
+  #pieces = 0;
+
+  constructor(label: string) {
+    this.#label = label;
+    this.scratch = openScratch(label);
+    this.service = new KeyService(this.scratch.path('key-service'));
+    this.deployment = new Deployment(this.scratch.path('deployment'));
+  }
+
+  /** Starts the key service and makes root keys with these names. */
+  async open(...keys: readonly string[]): Promise<this> {
+    await Promise.all([this.service.start(), this.deployment.makeKeys()]);
+    for (const name of keys) this.#keys.set(name, await this.service.createRootKey(name));
+    return this;
+  }
+
+  key(name: string): RootKey {
+    const key = this.#keys.get(name);
+    if (key === undefined) throw new Error(`no root key ${name} was made`);
+    return key;
+  }
+
+  entry(name: string, changes: Partial<KmsEntry> = {}): KmsEntry {
+    return { crn: this.key(name).crn, apiKey: this.service.apiKey, ...changes };
+  }
+
+  /** A path for a throw-away file. */
+  piece(): string {
+    this.#pieces += 1;
+    return this.scratch.path(`piece-${this.#pieces}`);
+  }
+
+  /** `triseed kms key wrap`: what a person does who makes a volume by hand. */
+  async wrap(keyName: string): Promise<WrappedSeed> {
+    const seedFile = this.piece();
+    const wrapped = await this.service.key('wrap', this.key(keyName).id, `--seed-out=${seedFile}`);
+    const seed3 = readFileSync(seedFile, 'latin1');
+    rmSync(seedFile);
+    return { wrapped: wrapped.trim(), seed3 };
+  }
+
+  /** One wrapped seed for each root key, however often it is asked for. */
+  wrapOnce(keyName: string): Promise<WrappedSeed> {
+    const known = this.#wrapped.get(keyName) ?? this.wrap(keyName);
+    this.#wrapped.set(keyName, known);
+    return known;
+  }
+
+  /** `triseed kms key unwrap`. */
+  async unwrap(keyName: string, wrapped: string): Promise<string> {
+    const files = { in: this.piece(), out: this.piece() };
+    writeFileSync(files.in, wrapped);
+    await this.service.key('unwrap', this.key(keyName).id, `--ciphertext-file=${files.in}`, `--seed-out=${files.out}`);
+    const seed3 = readFileSync(files.out, 'latin1');
+    for (const file of Object.values(files)) rmSync(file);
+    return seed3;
+  }
+
+  /** A folder of its own for one guest: its disks and its contract. */
+  folder(name: string): Scratch {
+    const scratch = openScratch(`${this.#label}-${name}`);
+    this.#scratches.push(scratch);
+    return scratch;
+  }
+
+  /** A guest whose contract holds `volumes`. */
+  async guest(
+    scratch: Scratch,
+    given: {
+      readonly name: string;
+      readonly volumes: readonly VolumeText[];
+      readonly disks: readonly Disk[];
+      readonly configuration?: string;
+      readonly pollSeconds?: number;
+      readonly options?: Partial<GuestOptions>;
+    },
+  ): Promise<Guest> {
+    const userData = await this.deployment.seal(contractText(given.volumes));
+    const { pollSeconds = 5, configuration = 'volumes: { deviceWaitSeconds: 2 }' } = given;
+    const files = this.deployment.guestFiles(this.service, {
+      pollSeconds,
+      extra: configuration,
+      endpoints: { [closedInstance]: closedUrl },
+    });
+    const guest = createGuest(scratch, {
+      hostname: given.name,
+      disks: given.disks,
+      contractDisk: createContractDisk(scratch, { userData }),
+      network: true,
+      wantedUnits: ['triseed.target'],
+      limitSeconds: 240,
+      memoryMiB: 1024,
+      ...given.options,
+      files: { ...files, ...given.options?.files },
+    });
+    this.#guests.push(guest);
+    return guest;
+  }
+
+  /** Ends everything. The folders stay when `keep` is true, for a look at consoles and disks. */
+  async close(keep = process.env.KEEP_GUESTS === '1'): Promise<void> {
+    await Promise.all(this.#guests.map((guest) => guest.stop()));
+    await this.service.stop();
+    if (keep) return;
+    for (const scratch of [this.scratch, ...this.#scratches]) scratch.remove();
+  }
+}

@@ -37,6 +37,14 @@ export const bootMessages = {
     userAction: 'correct the configuration file; docs/configuration.md lists every field',
     exit: 3,
   }),
+  SETTING_NOT_BUILT: message<{ readonly setting: string }>({
+    id: 'TSD00007E',
+    component: 'triseed',
+    text: ({ setting }) => `the agent configuration asks for ${setting}, which this version does not have`,
+    systemAction: 'no contract was read and no disk was touched',
+    userAction: 'remove the setting, or use a version that has it',
+    exit: 1,
+  }),
   FILE_UNREADABLE: message<{ readonly path: string; readonly reason: string }>({
     id: 'TSD00004E',
     component: 'triseed',

@@ -60,6 +60,13 @@ export const obtainContract = async (
   }
 };
 
+/** A setting that this version cannot honour must not look honoured. */
+const refuseUnbuiltSettings = ({ volumes }: AgentConfiguration): void => {
+  const [profile] = volumes.legacyProfiles;
+  if (profile !== undefined)
+    throw new AgentError('SETTING_NOT_BUILT', { setting: `volumes.legacyProfiles: ${profile}` });
+};
+
 /** Secrets must not reach a disk: the run folder lives in memory and nothing swaps to an unencrypted device. */
 const requirePrivateMemory = async (host: Host, run: string): Promise<void> => {
   await host.files.makeFolder(`${run}/headers`, 0o700);
@@ -160,6 +167,7 @@ export const boot = async (
 ): Promise<BootReport> => {
   const startedAtMs = host.clock.monotonicMs();
   const { run } = settings.paths;
+  refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, run);
   const contract = await obtainContract(host, settings, surroundings);
   const prepared = await all(contract.volumes, (volume) => prepareVolume(host, volume, { settings, startedAtMs }));
@@ -183,6 +191,7 @@ export const rehearse = async (
   surroundings: BootSurroundings,
 ): Promise<readonly Plan[]> => {
   const startedAtMs = host.clock.monotonicMs();
+  refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, settings.paths.run);
   const contract = await obtainContract(host, settings, surroundings);
   return all(contract.volumes, (volume) => rehearseVolume(host, volume, { settings, startedAtMs }));

@@ -5,7 +5,9 @@
 import { createHash } from 'node:crypto';
 import type { ContractVolume, Filesystem } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
+import { mebibyte } from './device-bytes.ts';
 import { guidsOf, type Observation } from './observation.ts';
+import { minimumDiskBytes } from './partition-table.ts';
 import { type Facts, type KmsFact, type Outcome, type RefusalName, rowFor } from './scenarios.ts';
 import { canonicalJson, type Json } from './strict-json.ts';
 import type { Scheme } from './token.ts';
@@ -80,7 +82,8 @@ const refusal = (name: RefusalName, volume: string, detail: string): AgentError 
 
 /**
  * The outcome of the table for this volume, after intent and previousSeed had their say.
- * Throws the refusal as an AgentError (scenarios.ts RefusalName, VOLUME_INTENT_REFUSED, VOLUME_ROLL_NOT_BUILT).
+ * Throws the refusal as an AgentError (scenarios.ts RefusalName, VOLUME_INTENT_REFUSED, VOLUME_ROLL_NOT_BUILT,
+ * VOLUME_DISK_TOO_SMALL).
  */
 export const decide = (volume: ContractVolume, observation: Observation): Exclude<Outcome, { kind: 'refuses' }> => {
   const { outcome } = rowFor(factsOf(volume, observation));
@@ -95,9 +98,23 @@ export const decide = (volume: ContractVolume, observation: Observation): Exclud
     const { intent, key } = volume;
     throw new AgentError('VOLUME_INTENT_REFUSED', { volume: key, intent, scenario: outcome.scenario });
   }
+  const room = roomFor(outcome, observation);
+  if (room !== null) throw new AgentError('VOLUME_DISK_TOO_SMALL', { volume: volume.key, detail: room });
   const rolls = volume.previousEnvSeed !== null || volume.previousWorkloadSeed !== null;
   if (outcome.kind === 'opens' && rolls) throw new AgentError('VOLUME_ROLL_NOT_BUILT', { volume: volume.key });
   return outcome;
+};
+
+/** A LUKS2 header of 16 MiB, and a file system worth the name behind it. */
+const minimumDataBytes = 28 * mebibyte;
+
+/** Why a new volume does not fit, or null. Asked before the key service is, and before anything is written. */
+const roomFor = (outcome: Outcome, { disk, target }: Observation): string | null => {
+  if (outcome.kind !== 'formats') return null;
+  const [found, needed] = outcome.partitions
+    ? [disk.sizeBytes, minimumDiskBytes]
+    : [target.sizeBytes, minimumDataBytes];
+  return found < needed ? `it has ${found} bytes and at least ${needed} are needed` : null;
 };
 
 /** Throws VOLUME_SEED_SOURCE_NOT_BUILT before any disk is looked for. */
@@ -142,8 +159,8 @@ const openingSteps = (
   observation: Observation,
   seedWasRewrapped: boolean,
 ): readonly Step[] => {
-  const adopts = outcome.scenario === 'open-kms' && observation.header?.gated.token === null;
-  const storesSeed = outcome.seeds === 3 && (seedWasRewrapped || adopts);
+  const adopts = outcome.seeds === 3 && observation.header?.gated.token === null;
+  const storesSeed = adopts || (outcome.seeds === 3 && seedWasRewrapped);
   const mirrors = outcome.seeds === 3 && (seedWasRewrapped || !observation.seed.mirrorIsCurrent);
   return [
     ...(storesSeed ? [{ do: 'commit-token' } as const] : []),

@@ -20,7 +20,15 @@ export interface Facts {
   readonly target: TargetFact;
 }
 
-export type ScenarioName = 'fresh' | 'fresh-kms' | 'format' | 'format-kms' | 'open' | 'open-kms' | 'legacy-whole-disk';
+export type ScenarioName =
+  | 'fresh'
+  | 'fresh-kms'
+  | 'format'
+  | 'format-kms'
+  | 'open'
+  | 'open-kms'
+  | 'migrate'
+  | 'legacy-whole-disk';
 
 export type RefusalName =
   | 'VOLUME_SEED_SOURCE_NOT_BUILT'
@@ -132,8 +140,12 @@ export const table: readonly Row[] = [
     { kind: 'opens', scenario: 'open-kms', seeds: 3 },
   ),
   row(
-    { partitioning: ['two'], seed: ['present'], kms: ['several'], target: usable },
-    refuses('VOLUME_SCENARIO_NOT_BUILT', 'migrate'),
+    { partitioning: ['two'], seed: ['present'], kms: ['several'], target: empty },
+    refuses('VOLUME_SCENARIO_NOT_BUILT', 'migrate and format'),
+  ),
+  row(
+    { partitioning: ['two'], seed: ['present'], kms: ['several'], target: ['luks'] },
+    { kind: 'opens', scenario: 'migrate', seeds: 3 },
   ),
 ];
 

@@ -114,6 +114,15 @@ t.test('rolling is refused where it would matter, with its own message', async (
   t.equal(planVolume(rolling, observation(), same, identities).scenario, 'fresh');
 });
 
+t.test('a disk without room is refused before anything is asked or written', async (t) => {
+  const small = observation();
+  const disk = { ...small.disk, sizeBytes: 127 << 20 };
+  t.throws(() => planVolume(volume(), { ...small, disk }, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
+  const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 27 << 20, detail: '' } as const;
+  const data = observation({ partitioning: 'two', partitions, target });
+  t.throws(() => planVolume(volume(), data, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
+});
+
 t.test('the digest tells plans apart', async (t) => {
   const first = planVolume(volume(), observation(), same, identities);
   t.equal(planVolume(volume(), observation(), same, identities).digest, first.digest);

@@ -51,6 +51,8 @@ t.test('the documented rows lead where the documentation says', async (t) => {
     [{ partitioning: 'two', seed: 'none', kms: 'one', target: 'luks' }, 'VOLUME_SCENARIO_NOT_BUILT'],
     [{ partitioning: 'two', seed: 'present', kms: 'none', target: 'luks' }, 'VOLUME_KMS_NEEDED'],
     [{ partitioning: 'two', seed: 'present', kms: 'one', target: 'luks' }, 'open-kms'],
+    [{ partitioning: 'two', seed: 'present', kms: 'several', target: 'luks' }, 'migrate'],
+    [{ partitioning: 'two', seed: 'present', kms: 'several', target: 'blank' }, 'VOLUME_SCENARIO_NOT_BUILT'],
     [{ partitioning: 'two', seed: 'present', kms: 'one', target: 'foreign' }, 'VOLUME_FOREIGN_DATA'],
     [{ partitioning: 'two', seed: 'unreadable', kms: 'one', target: 'luks' }, 'VOLUME_SEED_UNUSABLE'],
     [{ partitioning: 'none', seed: 'none', kms: 'none', target: 'foreign' }, 'VOLUME_FOREIGN_DATA'],

@@ -6,18 +6,20 @@ import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import * as commands from './commands.ts';
+import type { DeviceWrite } from './device-bytes.ts';
 import { tableObjection } from './dm-table.ts';
 import { markerBytes, renderMarker } from './formatting-marker.ts';
 import type { GatedHeader } from './gate.ts';
 import type { GuardedPlan } from './guard.ts';
-import { planHeaderCommit, writeInOrder } from './header-commit.ts';
+import { insistUnchanged, planHeaderCommit, planHeaderMend, writeInOrder } from './header-commit.ts';
 import { headerPath } from './header-file.ts';
 import { adoptHeader, formatHeader, type NewHeader } from './make-header.ts';
-import { metadataWrites } from './metadata.ts';
+import { writeMirror } from './mirror.ts';
 import type { Observation } from './observation.ts';
 import { renderOurTable } from './partition-table.ts';
 import type { Step } from './plan.ts';
 import type { Proof } from './prove.ts';
+import { withVolumeLock } from './volume-lock.ts';
 
 /** What is true while a plan runs. */
 interface Progress {
@@ -25,7 +27,7 @@ interface Progress {
   readonly run: string;
   readonly volume: ContractVolume;
   readonly plan: GuardedPlan;
-  readonly proof: Proof;
+  proof: Proof;
   header: GatedHeader | null;
   pending: NewHeader | null;
   targetPath: string;
@@ -124,15 +126,42 @@ const makeFilesystem = async (progress: Progress, step: Extract<Step, { do: 'mak
   }
 };
 
+const commitFailed = (progress: Progress, cause: unknown): AgentError => {
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new AgentError('VOLUME_COMMIT_FAILED', { volume: progress.volume.key, detail }, { cause });
+};
+
+/** Header writes happen under the volume's lock, and only while the device still holds what was proven. */
+const writeHeader = async (progress: Progress, luksUuid: string, writes: readonly DeviceWrite[]): Promise<void> => {
+  const { host, volume, proof } = progress;
+  await withVolumeLock(host, luksUuid, volume.key, async () => {
+    const device = await host.disks.open(progress.targetPath, 'write');
+    try {
+      if (proof.present !== null) await insistUnchanged(device, proof.present);
+      await writeInOrder(device, writes);
+    } catch (cause) {
+      throw commitFailed(progress, cause);
+    } finally {
+      await device.close();
+    }
+  });
+};
+
 const commit = async (progress: Progress): Promise<void> => {
-  const pending = insist(progress.pending, 'a header to commit');
-  try {
-    await writeTo(progress.host, progress.targetPath, planHeaderCommit(progress.proof.present, pending.image));
-  } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : String(cause);
-    throw new AgentError('VOLUME_COMMIT_FAILED', { volume: progress.volume.key, detail }, { cause });
-  }
+  const { image, gated } = insist(progress.pending, 'a header to commit');
+  await writeHeader(progress, gated.copy.uuid, planHeaderCommit(progress.proof.present, image));
   progress.pending = null;
+};
+
+const mend = async (progress: Progress): Promise<void> => {
+  const {
+    image,
+    primaryIsCurrent: primary,
+    secondaryIsCurrent: secondary,
+  } = insist(progress.proof.present, 'a header');
+  const { uuid } = insist(progress.header, 'a header').copy;
+  await writeHeader(progress, uuid, planHeaderMend(image, { primary, secondary }));
+  progress.proof = { ...progress.proof, present: { image, primaryIsCurrent: true, secondaryIsCurrent: true } };
 };
 
 const mount = async (progress: Progress, step: Extract<Step, { do: 'mount' }>): Promise<void> => {
@@ -144,26 +173,6 @@ const mount = async (progress: Progress, step: Extract<Step, { do: 'mount' }>): 
   const result = await host.run(commands.mountVolume(step.filesystem, mappedPath(progress), step.mount));
   if (result.exit !== 0) throw failure('MOUNT_FAILED', progress, `mount ${commands.complaintOf(result)}`);
   host.journal.message('VOLUME_MOUNTED', { volume: volume.key, mount: step.mount });
-};
-
-const makeMetadata = async (progress: Progress): Promise<void> => {
-  const { host, volume, proof } = progress;
-  const path = insist(progress.metadataPath, 'a metadata partition');
-  try {
-    const { sizeBytes } = await sizeOf(host, path);
-    const wrapped = proof.obtained?.wrapped ?? null;
-    const request = { sizeBytes, wrapped, uuid: host.entropy.uuid(), at: host.clock.now() };
-    await writeTo(host, path, metadataWrites(request));
-  } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : String(cause);
-    throw new AgentError('METADATA_WRITE_FAILED', { volume: volume.key, detail }, { cause });
-  }
-};
-
-const sizeOf = async (host: Host, path: string): Promise<{ readonly sizeBytes: number }> => {
-  const device = await host.disks.open(path, 'read');
-  await device.close();
-  return { sizeBytes: device.sizeBytes };
 };
 
 const perform = async (progress: Progress, step: Step): Promise<void> => {
@@ -199,8 +208,12 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
       return makeFilesystem(progress, step);
     case 'commit-header':
       return commit(progress);
-    case 'make-metadata':
-      return makeMetadata(progress);
+    case 'mend-header':
+      return mend(progress);
+    case 'make-metadata': {
+      const path = insist(progress.metadataPath, 'a metadata partition');
+      return writeMirror(host, volume.key, path, proof.obtained?.wrapped ?? null);
+    }
     case 'mount':
       return mount(progress, step);
   }

@@ -100,20 +100,22 @@ const endOfEntries = (folderInode: Inode, block: Buffer): number => {
   return end;
 };
 
-/** The one entry called `name`, or null. The whole folder is read, so that a second one is noticed. */
-const findInRoot = async (system: FileSystem, name: Buffer): Promise<Entry | null> => {
+/** Every entry of the root folder. */
+const rootEntries = async (system: FileSystem): Promise<readonly Entry[]> => {
   const root = await readInode(system, rootInode);
   insist((root.mode & fileTypeMask) === folder && !root.deleted && root.links >= 2, 'the root is not a folder');
   insist((root.flags & refusedFlags) === 0, 'the root folder uses features that are not read');
   const { blockSize, fileTypeInEntries } = system.superblock;
   const sized = root.sizeBytes > 0 && root.sizeBytes <= maximumFolderBytes && root.sizeBytes % blockSize === 0;
   insist(sized, 'the root folder has a wrong size or too many files');
-  const matches: Entry[] = [];
-  for (const [position, block] of (await contentOf(system, root)).entries()) {
-    if (isIndexBlock(root, block, position)) continue;
-    const entries = entriesOf(block, endOfEntries(root, block), fileTypeInEntries);
-    matches.push(...entries.filter((entry) => entry.name.equals(name)));
-  }
+  return (await contentOf(system, root)).flatMap((block, position) =>
+    isIndexBlock(root, block, position) ? [] : entriesOf(block, endOfEntries(root, block), fileTypeInEntries),
+  );
+};
+
+/** The one entry called `name`, or null. The whole folder is read, so that a second one is noticed. */
+const findInRoot = async (system: FileSystem, name: Buffer): Promise<Entry | null> => {
+  const matches = (await rootEntries(system)).filter((entry) => entry.name.equals(name));
   insist(matches.length <= 1, 'the name exists twice');
   return matches[0] ?? null;
 };
@@ -129,21 +131,42 @@ const readRegular = async (system: FileSystem, entry: Entry): Promise<Buffer> =>
   return Buffer.concat(await contentOf(system, inode), inode.sizeBytes);
 };
 
-/**
- * Reads the regular file `name` (bytes of one path component) of the root folder. A file system with a dirty journal is
- * read as it would be after recovery; see ext4-journal.ts for what is accepted. The name may be no link of any kind.
- * Rejects only when `read` does.
- */
-export const readRootFile = async (read: ReadAt, sizeBytes: number, name: string): Promise<RootFileRead> => {
+type Unread = Extract<RootFileRead, { kind: 'noFilesystem' | 'unreadable' }>;
+
+/** Opens the file system and lets `use` look at it; what does not add up becomes `unreadable`. */
+const reading = async <T>(
+  read: ReadAt,
+  sizeBytes: number,
+  use: (system: FileSystem) => Promise<T>,
+): Promise<T | Unread> => {
   if (sizeBytes < superblockOffset + superblockLength) return { kind: 'noFilesystem' };
   try {
     const superblock = decodeSuperblock(await read(superblockOffset, superblockLength), sizeBytes);
     if (!superblock) return { kind: 'noFilesystem' };
-    const system = await withJournal(fileSystemOver(read, superblock), read, sizeBytes);
-    const entry = await findInRoot(system, Buffer.from(name, 'utf8'));
-    return entry ? { kind: 'file', bytes: await readRegular(system, entry) } : { kind: 'absent' };
+    return await use(await withJournal(fileSystemOver(read, superblock), read, sizeBytes));
   } catch (error) {
     if (error instanceof Unreadable) return { kind: 'unreadable', reason: error.message };
     throw error;
   }
 };
+
+/** The names in the root folder, `.` and `..` included. Rejects only when `read` does. */
+export const readRootNames = async (
+  read: ReadAt,
+  sizeBytes: number,
+): Promise<{ readonly kind: 'names'; readonly names: readonly string[] } | Unread> =>
+  reading(read, sizeBytes, async (system) => ({
+    kind: 'names',
+    names: (await rootEntries(system)).map(({ name }) => name.toString('latin1')),
+  }));
+
+/**
+ * Reads the regular file `name` (bytes of one path component) of the root folder. A file system with a dirty journal is
+ * read as it would be after recovery; see ext4-journal.ts for what is accepted. The name may be no link of any kind.
+ * Rejects only when `read` does.
+ */
+export const readRootFile = async (read: ReadAt, sizeBytes: number, name: string): Promise<RootFileRead> =>
+  reading(read, sizeBytes, async (system) => {
+    const entry = await findInRoot(system, Buffer.from(name, 'utf8'));
+    return entry ? { kind: 'file', bytes: await readRegular(system, entry) } : { kind: 'absent' };
+  });

@@ -10,6 +10,8 @@ import type { ReadAt } from './device-bytes.ts';
 import { markerBytes, parseMarker } from './formatting-marker.ts';
 import { withoutRanges } from './inspect.ts';
 import { readLuksHeader } from './luks-header.ts';
+import { type MetadataState, readMetadataState } from './metadata-state.ts';
+import { foundAtOurPlaces } from './our-places.ts';
 import { isOurHalfWrittenTable, tableRanges } from './partition-table.ts';
 import { destructive, type Plan } from './plan.ts';
 import { readSignatures } from './signatures.ts';
@@ -26,7 +28,12 @@ export interface Sight {
   /** Our mark for exactly this volume and partition lies there, and no usable LUKS header. */
   readonly markedForThis: boolean;
   readonly signatures: readonly string[];
+  /** What lies where our own table would put its partitions, on a disk that is to be partitioned. */
+  readonly hidden: string | null;
   readonly sizeBytes: number;
+  readonly serial: string | null;
+  /** Null when the plan makes the partitions itself, or does not touch the metadata partition. */
+  readonly metadata: MetadataState | null;
 }
 
 /** Why this plan must not run, or null. Pure. */
@@ -34,16 +41,33 @@ export const objection = (plan: Plan, sight: Sight): string | null => {
   const destroys = plan.steps.some((step) => destructive.has(step.do));
   if (sight.readOnly) return 'the disk is read-only';
   if (sight.inUseBy.length > 0) return `the disk is in use by ${sight.inUseBy.join(', ')}`;
+  if (sight.serial !== plan.serial) return 'another disk has taken its place';
+  if (sight.metadata === 'foreign') return 'the metadata partition holds something that is not ours';
   if (!destroys) return null;
   if (plan.kind !== 'formats') return 'a plan that opens a volume holds a destructive step';
   if (sight.sizeBytes !== plan.target.sizeBytes) return 'the device changed its size since it was inspected';
+  if (sight.metadata === 'scrap') return 'the metadata partition is not blank';
   if (sight.markedForThis) return null;
+  if (sight.hidden !== null) return `where our partitions belong lies ${sight.hidden}`;
   if (!sight.blank) return 'the device is not blank';
   if (sight.signatures.length > 0) return `the device carries ${sight.signatures.join(', ')}`;
   return null;
 };
 
 const ownTableSignatures = new Set(['gpt', 'PMBR']);
+
+const lookAtMetadata = async (host: Host, plan: Plan, disk: DiskEntry): Promise<MetadataState | null> => {
+  const writes = plan.steps.some((step) => step.do === 'make-metadata');
+  if (!writes || plan.steps.some((step) => step.do === 'partition')) return null;
+  const partition = disk.partitions.find(({ number }) => number === 1);
+  if (partition === undefined) return 'foreign';
+  const device = await host.disks.open(partition.path, 'read');
+  try {
+    return await readMetadataState(host, device);
+  } finally {
+    await device.close();
+  }
+};
 
 const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice): Promise<Sight> => {
   const wholeDisk = target.path === disk.path;
@@ -55,16 +79,20 @@ const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice
   const marker = target.sizeBytes < markerBytes ? null : parseMarker(await target.read(0, markerBytes));
   const header = await readLuksHeader(read, target.sizeBytes);
   const signatures = await readSignatures(host, target.path);
+  const destroys = plan.steps.some((step) => destructive.has(step.do));
   const markStep = plan.steps.find((step) => step.do === 'mark-formatting');
   return {
     readOnly: disk.readOnly,
     inUseBy: [...disk.holders, ...disk.mountPoints],
-    blank: (await probeBlank(read, target.sizeBytes, () => host.entropy.fraction())).kind === 'blank',
+    blank: destroys && (await probeBlank(read, target.sizeBytes, () => host.entropy.fraction())).kind === 'blank',
     markedForThis:
       !wholeDisk &&
       marker?.volume === plan.volume &&
       marker.partitionGuid === markStep?.partitionGuid &&
       header.kind !== 'luks2',
+    hidden: destroys && wholeDisk ? await foundAtOurPlaces(read, target.sizeBytes) : null,
+    serial: disk.serial,
+    metadata: await lookAtMetadata(host, plan, disk),
     signatures: resumes ? signatures.filter((name) => !ownTableSignatures.has(name)) : signatures,
     sizeBytes: target.sizeBytes,
   };

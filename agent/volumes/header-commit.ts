@@ -24,6 +24,8 @@ export interface HeaderOnDevice {
   readonly image: HeaderImage;
   /** False when the primary place does not hold the current copy. */
   readonly primaryIsCurrent: boolean;
+  /** The same of the secondary place. */
+  readonly secondaryIsCurrent: boolean;
 }
 
 const overlaps = (a: { offset: number; bytes: Uint8Array }, b: { offset: number; bytes: Uint8Array }): boolean =>
@@ -71,6 +73,28 @@ export const writeInOrder = async (device: BlockDevice, writes: readonly DeviceW
     if (!replaced && !(await device.read(offset, bytes.length)).equals(bytes))
       throw new AgentError('FILE_UNWRITABLE', { path: device.path, reason: 'read back differently' });
   }
+};
+
+/** The writes that make both places hold the current header; nothing when they do. One place is always left alone. */
+export const planHeaderMend = (
+  image: HeaderImage,
+  current: { readonly primary: boolean; readonly secondary: boolean },
+): readonly DeviceWrite[] => {
+  if (current.primary && current.secondary) return [];
+  if (current.primary) return [{ offset: image.secondary.length, bytes: image.secondary, flushAfter: true }];
+  return [{ offset: 0, bytes: image.primary, flushAfter: true }];
+};
+
+/**
+ * Throws VOLUME_HEADER_CHANGED unless the header that was proven is still there: between proof and write a disk may have
+ * been exchanged.
+ */
+export const insistUnchanged = async (device: BlockDevice, proven: HeaderOnDevice): Promise<void> => {
+  const { image, primaryIsCurrent } = proven;
+  // The copy that was read; the other place may carry another salt.
+  const [offset, bytes] = primaryIsCurrent ? [0, image.primary] : [image.secondary.length, image.secondary];
+  if (!(await device.read(offset, bytes.length)).equals(bytes))
+    throw new AgentError('VOLUME_HEADER_CHANGED', { path: device.path });
 };
 
 /** Reads the keyslot areas a header refers to. */

@@ -19,10 +19,15 @@ export const imageOf = async (read: ReadAt, header: GatedHeader): Promise<Header
 
 export const onDevice = async (
   read: ReadAt,
-  header: { readonly gated: GatedHeader; readonly primaryIsCurrent: boolean },
+  header: {
+    readonly gated: GatedHeader;
+    readonly primaryIsCurrent: boolean;
+    readonly secondaryIsCurrent: boolean;
+  },
 ): Promise<HeaderOnDevice> => ({
   image: await imageOf(read, header.gated),
   primaryIsCurrent: header.primaryIsCurrent,
+  secondaryIsCurrent: header.secondaryIsCurrent,
 });
 
 /** `image` with our token as its only token and the next sequence number; null when the JSON area is too small. */

@@ -15,7 +15,9 @@ import { markerBytes, parseMarker } from './formatting-marker.ts';
 import { gateHeader } from './gate.ts';
 import { keyfileName, seedFactOf } from './keyfile.ts';
 import { readLuksHeader } from './luks-header.ts';
+import { readMetadataState } from './metadata-state.ts';
 import type { Observation } from './observation.ts';
+import { foundAtOurPlaces } from './our-places.ts';
 import { isOurHalfWrittenTable, type PartitionTable, readPartitionTable, tableRanges } from './partition-table.ts';
 import { readSignatures } from './signatures.ts';
 
@@ -70,7 +72,10 @@ const unproven = (fact: Observation['target']['fact'], device: BlockDevice, deta
   header: null,
 });
 
-/** blank, formatting, luks, luks-damaged or foreign. `read` may hide our own cut-off partition table. */
+/**
+ * blank, formatting, luks, luks-damaged or foreign. `read` may hide our own cut-off partition table; `marked` is null for
+ * a whole disk.
+ */
 const judgeTarget = async (
   host: Host,
   device: BlockDevice,
@@ -85,7 +90,11 @@ const judgeTarget = async (
       return unproven('luks-damaged', device, 'the data would start beyond the end of the device');
     return {
       target: { fact: 'luks', path: device.path, sizeBytes: device.sizeBytes, detail: `LUKS2 ${gate.header.profile}` },
-      header: { gated: gate.header, primaryIsCurrent: found.primary === 'current' },
+      header: {
+        gated: gate.header,
+        primaryIsCurrent: found.primary === 'current',
+        secondaryIsCurrent: found.secondary === 'current',
+      },
     };
   }
   const marker = device.sizeBytes < markerBytes ? null : parseMarker(await read(0, markerBytes));
@@ -102,6 +111,8 @@ const judgeTarget = async (
   const ownTable = read === device.read ? [] : ['gpt', 'PMBR'];
   const foreign = signatures.filter((signature) => !ownTable.includes(signature));
   if (foreign.length > 0) return unproven('foreign', device, `signature ${foreign.join(', ')}`);
+  const hidden = marked === null ? await foundAtOurPlaces(read, device.sizeBytes) : null;
+  if (hidden !== null) return unproven('foreign', device, hidden);
   return unproven('blank', device, 'all sampled bytes are zero');
 };
 
@@ -130,17 +141,23 @@ const ownPartitions = (table: Partitioned, disk: DiskEntry): Observation['partit
   return metadata && data ? { diskGuid: table.diskGuid, metadata, data } : null;
 };
 
-const observeSeed = async (host: Host, metadataPath: string, judged: Judged): Promise<Observation['seed']> => {
-  const token = judged.header?.gated.token;
-  if (token && token.stored === null) return { fact: 'none', wrapped: [], mirrorIsCurrent: true };
-  const mirror = await openThen(host, metadataPath, async (metadata) =>
-    seedFactOf(await readRootFile(metadata.read, metadata.sizeBytes, keyfileName)),
-  );
-  const kept = mirror.fact === 'present' ? [mirror.wrapped] : [];
-  if (!token?.stored) return { fact: mirror.fact, wrapped: kept, mirrorIsCurrent: true };
-  const { wrapped } = token.stored;
-  return { fact: 'present', wrapped: [...new Set([wrapped, ...kept])], mirrorIsCurrent: kept[0] === wrapped };
-};
+const observeMetadata = async (
+  host: Host,
+  metadataPath: string,
+  judged: Judged,
+): Promise<Pick<Observation, 'metadata' | 'seed'>> =>
+  openThen(host, metadataPath, async (device) => {
+    const metadata = await readMetadataState(host, device);
+    const mirror = seedFactOf(await readRootFile(device.read, device.sizeBytes, keyfileName));
+    const kept = mirror.fact === 'present' ? [mirror.wrapped] : [];
+    const token = judged.header?.gated.token ?? null;
+    if (token === null) return { metadata, seed: { fact: mirror.fact, wrapped: kept, mirrorIsCurrent: true } };
+    if (token.stored === null)
+      return { metadata, seed: { fact: 'none', wrapped: [], mirrorIsCurrent: mirror.fact === 'none' } };
+    const { wrapped } = token.stored;
+    const all = [...new Set([wrapped, ...kept])];
+    return { metadata, seed: { fact: 'present', wrapped: all, mirrorIsCurrent: kept[0] === wrapped } };
+  });
 
 /** Everything table and plan may know of one disk. Throws only when it cannot be read (FILE_UNREADABLE). */
 export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntry): Promise<Observation> =>
@@ -156,6 +173,7 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
         inUseBy: [...disk.holders, ...disk.mountPoints],
       },
       partitions: null,
+      metadata: null,
       resume: null,
       seed: { fact: 'none', wrapped: [], mirrorIsCurrent: true },
     } as const;
@@ -190,6 +208,6 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
       partitioning: 'two',
       partitions,
       ...judged,
-      seed: await observeSeed(host, partitions.metadata.path, judged),
+      ...(await observeMetadata(host, partitions.metadata.path, judged)),
     };
   });

@@ -17,7 +17,7 @@ export interface MetadataRequest {
   readonly at: Date;
 }
 
-const noteName = 'no-keyfile';
+export const noteName = 'no-keyfile';
 const note = Buffer.from('This volume is encrypted with two seeds. There is no wrapped third seed.\n', 'latin1');
 
 /** The ordered writes. Throws TypeError when the partition cannot take them: its size is fixed by our own table. */

@@ -1,5 +1,6 @@
 /** What inspection found on one volume's disk, as plain facts: nothing here is a decision, and nothing is secret. */
 import type { GatedHeader } from './gate.ts';
+import type { MetadataState } from './metadata-state.ts';
 
 export const partitionings = ['none', 'halfWritten', 'one', 'two', 'twoOther', 'more', 'damaged'] as const;
 /**
@@ -54,12 +55,18 @@ export interface Observation {
     readonly detail: string;
   };
   /** Set exactly when target.fact is `luks`. */
-  readonly header: { readonly gated: GatedHeader; readonly primaryIsCurrent: boolean } | null;
+  readonly header: {
+    readonly gated: GatedHeader;
+    readonly primaryIsCurrent: boolean;
+    readonly secondaryIsCurrent: boolean;
+  } | null;
+  /** Set exactly when partitioning is `two`. */
+  readonly metadata: MetadataState | null;
   readonly seed: {
     readonly fact: SeedFact;
     /** Wrapped seeds in the order in which they are tried: our token first, then the keyfile. */
     readonly wrapped: readonly string[];
-    /** False when our token and the keyfile say different things; the token wins and the keyfile is rewritten. */
+    /** False when the metadata partition does not mirror our token; the token wins. True without a token of ours. */
     readonly mirrorIsCurrent: boolean;
   };
 }

@@ -34,6 +34,8 @@ export type Step =
   | { readonly do: 'commit-header' }
   /** Writes our token: adoption of a volume made elsewhere, or a seed that was wrapped anew. */
   | { readonly do: 'commit-token' }
+  /** Rewrites the copy of the header that a cut left old or torn. */
+  | { readonly do: 'mend-header' }
   | { readonly do: 'make-metadata' }
   | { readonly do: 'mount'; readonly filesystem: Filesystem; readonly mount: string };
 
@@ -51,6 +53,7 @@ export interface Plan {
   readonly seeds: 2 | 3;
   readonly kind: 'formats' | 'opens';
   readonly disk: string;
+  readonly serial: string | null;
   readonly target: { readonly path: string; readonly sizeBytes: number };
   /** GUIDs the token's MAC binds; null for whole-disk volumes. */
   readonly partitions: { readonly disk: string; readonly metadata: string; readonly data: string } | null;
@@ -98,6 +101,8 @@ export const decide = (volume: ContractVolume, observation: Observation): Exclud
     const { intent, key } = volume;
     throw new AgentError('VOLUME_INTENT_REFUSED', { volume: key, intent, scenario: outcome.scenario });
   }
+  if (outcome.kind === 'formats' && (observation.metadata === 'foreign' || observation.metadata === 'scrap'))
+    throw refusal('VOLUME_FOREIGN_DATA', volume.key, 'the metadata partition is in use for something else');
   const room = roomFor(outcome, observation);
   if (room !== null) throw new AgentError('VOLUME_DISK_TOO_SMALL', { volume: volume.key, detail: room });
   const rolls = volume.previousEnvSeed !== null || volume.previousWorkloadSeed !== null;
@@ -105,8 +110,11 @@ export const decide = (volume: ContractVolume, observation: Observation): Exclud
   return outcome;
 };
 
-/** A LUKS2 header of 16 MiB, and a file system worth the name behind it. */
-const minimumDataBytes = 28 * mebibyte;
+/**
+ * A LUKS2 header of 16 MiB, and a file system worth the name behind it. Less than the 27 MiB which our own table gives the smallest
+ * disk: what a power cut leaves of a fresh volume must not be refused by the next boot.
+ */
+const minimumDataBytes = 24 * mebibyte;
 
 /** Why a new volume does not fit, or null. Asked before the key service is, and before anything is written. */
 const roomFor = (outcome: Outcome, { disk, target }: Observation): string | null => {
@@ -153,6 +161,13 @@ const formattingSteps = (
   ];
 };
 
+/**
+ * A cut may leave one copy of our header old or torn, or our formatting mark in its place. It is mended before the volume
+ * is mounted: a mark must never lie on a volume that holds data. Headers made elsewhere are left as they are.
+ */
+const mendsHeader = ({ header }: Observation): boolean =>
+  header !== null && header.gated.token !== null && !(header.primaryIsCurrent && header.secondaryIsCurrent);
+
 const openingSteps = (
   outcome: Extract<Outcome, { kind: 'opens' }>,
   volume: ContractVolume,
@@ -161,11 +176,13 @@ const openingSteps = (
 ): readonly Step[] => {
   const adopts = outcome.seeds === 3 && observation.header?.gated.token === null;
   const storesSeed = adopts || (outcome.seeds === 3 && seedWasRewrapped);
-  const mirrors = outcome.seeds === 3 && (seedWasRewrapped || !observation.seed.mirrorIsCurrent);
+  const mirrors = !observation.seed.mirrorIsCurrent || (outcome.seeds === 3 && seedWasRewrapped);
+  const mayMirror = mirrors && observation.metadata !== null && observation.metadata !== 'foreign';
   return [
+    ...(mendsHeader(observation) ? [{ do: 'mend-header' } as const] : []),
     ...(storesSeed ? [{ do: 'commit-token' } as const] : []),
     { do: 'open', mapping: mappingOf(volume.key) },
-    ...(mirrors ? [{ do: 'make-metadata' } as const] : []),
+    ...(mayMirror ? [{ do: 'make-metadata' } as const] : []),
     { do: 'mount', filesystem: volume.filesystem, mount: volume.mount },
   ];
 };
@@ -202,6 +219,7 @@ export const planVolume = (
     seeds: outcome.seeds,
     kind: outcome.kind,
     disk: observation.disk.path,
+    serial: observation.disk.serial,
     target: { path: observation.target.path, sizeBytes: observation.target.sizeBytes },
     partitions,
     steps,

@@ -127,6 +127,10 @@ export const proveOpening = async (
   const obtained = seedCount === 3 ? await obtainStored(observation.seed.wrapped, obtain) : null;
   const seeds: Seeds = { env: volume.envSeed, workload: volume.workloadSeed, kms: obtained?.seed3 ?? null };
   try {
+    const slot = header.keyslots[0];
+    // A keyslot with our own derivation for random seeds was made by us, and we never leave one without its token.
+    const stripped = token === null && seedCount === 3 && slot?.ours === true && slot.kdf === 'pbkdf2';
+    if (stripped) throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
     if (token?.stored && obtained !== null) {
       const on = { volume: volume.key, partitions: guidsOf(observation) };
       const binding = bindingOf(header, on, token.scheme);

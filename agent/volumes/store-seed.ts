@@ -8,26 +8,9 @@ import { gateHeader } from './gate.ts';
 import { planHeaderCommit, writeInOrder } from './header-commit.ts';
 import { onDevice, withToken } from './header-file.ts';
 import { readLuksHeader } from './luks-header.ts';
-import { metadataWrites } from './metadata.ts';
+import { writeMirror } from './mirror.ts';
 import type { ProtectedVolume } from './stored-seed.ts';
-
-const lockWaitMs = 250;
-const lockTries = 40;
-
-const withLock = async <T>(host: Host, name: string, volume: string, work: () => Promise<T>): Promise<T> => {
-  for (let tries = 0; tries < lockTries; tries += 1) {
-    const lock = await host.locks.acquire(name);
-    if (lock !== null) {
-      try {
-        return await work();
-      } finally {
-        await lock.release();
-      }
-    }
-    await host.clock.sleep(lockWaitMs);
-  }
-  throw new AgentError('VOLUME_LOCKED', { volume });
-};
+import { withVolumeLock } from './volume-lock.ts';
 
 const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string, keyVersion: string): Promise<void> => {
   const fail = (detail: string, cause?: unknown): AgentError =>
@@ -42,7 +25,8 @@ const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string,
     if (copy.uuid !== volume.luksUuid || token === null || token.stored === null || token.volume !== volume.key)
       throw fail('the header on the disk is not the one that was opened');
     const primaryIsCurrent = found.primary === 'current';
-    const present = await onDevice(device.read, { gated: gate.header, primaryIsCurrent });
+    const secondaryIsCurrent = found.secondary === 'current';
+    const present = await onDevice(device.read, { gated: gate.header, primaryIsCurrent, secondaryIsCurrent });
     const renewed = { ...token, stored: { ...token.stored, wrapped, keyVersion } };
     const image = withToken(present.image, copy, renewed, [host.entropy.bytes(64), host.entropy.bytes(64)]);
     if (image === null) throw fail('the wrapped seed does not fit into the header');
@@ -58,8 +42,8 @@ const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string,
 };
 
 /**
- * Stores `wrapped` for `volume`: header first (the authority), then the mirror. Throws VOLUME_COMMIT_FAILED,
- * METADATA_WRITE_FAILED (the header holds the new seed already), VOLUME_LOCKED.
+ * Stores `wrapped` for `volume`: header first (the authority), then the mirror, whose failure is journalled only. Throws
+ * VOLUME_COMMIT_FAILED, VOLUME_LOCKED.
  */
 export const storeSeed = async (
   host: Host,
@@ -67,19 +51,7 @@ export const storeSeed = async (
   wrapped: string,
   keyVersion: string,
 ): Promise<void> =>
-  withLock(host, `luks/${volume.luksUuid}`, volume.key, async () => {
+  withVolumeLock(host, volume.luksUuid, volume.key, async () => {
     await commitToken(host, volume, wrapped, keyVersion);
-    if (volume.metadataDevice === null) return;
-    try {
-      const metadata = await host.disks.open(volume.metadataDevice, 'write');
-      try {
-        const request = { sizeBytes: metadata.sizeBytes, wrapped, uuid: host.entropy.uuid(), at: host.clock.now() };
-        await writeInOrder(metadata, metadataWrites(request));
-      } finally {
-        await metadata.close();
-      }
-    } catch (cause) {
-      const detail = cause instanceof Error ? cause.message : String(cause);
-      throw new AgentError('METADATA_WRITE_FAILED', { volume: volume.key, detail }, { cause });
-    }
+    if (volume.metadataDevice !== null) await writeMirror(host, volume.key, volume.metadataDevice, wrapped);
   });

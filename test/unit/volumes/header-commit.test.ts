@@ -13,7 +13,14 @@ import { luksFormat, luksOpen } from '../../../agent/volumes/commands.ts';
 import type { DeviceWrite } from '../../../agent/volumes/device-bytes.ts';
 import { markerBytes, parseMarker, renderMarker } from '../../../agent/volumes/formatting-marker.ts';
 import { type GatedHeader, gateHeader } from '../../../agent/volumes/gate.ts';
-import { type HeaderImage, planHeaderCommit, readAreas, writeInOrder } from '../../../agent/volumes/header-commit.ts';
+import {
+  type HeaderImage,
+  insistUnchanged,
+  planHeaderCommit,
+  planHeaderMend,
+  readAreas,
+  writeInOrder,
+} from '../../../agent/volumes/header-commit.ts';
 import { onDevice, withToken } from '../../../agent/volumes/header-file.ts';
 import { readLuksHeader } from '../../../agent/volumes/luks-header.ts';
 
@@ -24,11 +31,19 @@ const passphrase = Secret.fromText('throw-away passphrase');
 const readerOf = (bytes: Buffer) => async (offset: number, length: number) =>
   Buffer.from(bytes.subarray(offset, offset + length));
 
-const gatedOf = async (bytes: Buffer): Promise<{ gated: GatedHeader; primaryIsCurrent: boolean } | null> => {
+const gatedOf = async (
+  bytes: Buffer,
+): Promise<{ gated: GatedHeader; primaryIsCurrent: boolean; secondaryIsCurrent: boolean } | null> => {
   const found = await readLuksHeader(readerOf(bytes), bytes.length);
   if (found.kind !== 'luks2') return null;
   const gate = gateHeader(found.current);
-  return gate.kind === 'passed' ? { gated: gate.header, primaryIsCurrent: found.primary === 'current' } : null;
+  return gate.kind === 'passed'
+    ? {
+        gated: gate.header,
+        primaryIsCurrent: found.primary === 'current',
+        secondaryIsCurrent: found.secondary === 'current',
+      }
+    : null;
 };
 
 /** A volume's header area in memory, as cryptsetup formats it, with our token. */
@@ -141,6 +156,40 @@ t.test('a token-only commit leaves the old or the new seed, and a second cut whi
   t.ok(torn > 0, 'states with a stale primary copy occur');
 });
 
+t.test('a place that a cut left behind is mended from the other, at no risk', async (t) => {
+  const { disk: bare } = await formatted(t, 'header');
+  const disk = apply(bare, (await rewrapped(bare, 'version-1')).writes.flatMap(pieces));
+  const { writes } = await rewrapped(disk, 'version-2');
+  let mended = 0;
+  for (const state of states(disk, writes)) {
+    const found = await gatedOf(state);
+    if (found === null || (found.primaryIsCurrent && found.secondaryIsCurrent)) continue;
+    const version = found.gated.token?.stored?.keyVersion;
+    const { image } = await onDevice(readerOf(state), found);
+    const current = { primary: found.primaryIsCurrent, secondary: found.secondaryIsCurrent };
+    const mending = planHeaderMend(image, current);
+    for (const cut of states(state, mending))
+      if ((await gatedOf(cut))?.gated.token?.stored?.keyVersion !== version)
+        t.fail('a cut while mending lost the header');
+    const after = await gatedOf(apply(state, mending.flatMap(pieces)));
+    if (!after?.primaryIsCurrent || !after.secondaryIsCurrent) t.fail('a place was not mended');
+    mended += 1;
+  }
+  t.ok(mended > 10);
+});
+
+t.test('a header is only written over the one that was proven', async (t) => {
+  const { disk } = await formatted(t, 'header');
+  const file = join(t.testdir({}), 'device');
+  const { present, writes } = await rewrapped(disk, 'version-1');
+  writeFileSync(file, disk);
+  const device = await disks.open(file, 'write');
+  await t.resolves(insistUnchanged(device, present));
+  await writeInOrder(device, writes);
+  await t.rejects(insistUnchanged(device, present), { code: 'VOLUME_HEADER_CHANGED' });
+  await device.close();
+});
+
 t.test('a wrong order loses the header: the check above can fail', async (t) => {
   const { disk: bare } = await formatted(t, 'header');
   const disk = apply(bare, (await rewrapped(bare, 'version-1')).writes.flatMap(pieces));
@@ -201,7 +250,7 @@ t.test('writing to a real file gives what was planned, and read-back notices a d
 
 t.test('a new keyslot area over one in use is refused', async (t) => {
   const { disk, gated } = await formatted(t, 'header');
-  const present = await onDevice(readerOf(disk), { gated, primaryIsCurrent: true });
+  const present = await onDevice(readerOf(disk), { gated, primaryIsCurrent: true, secondaryIsCurrent: true });
   const [area] = present.image.areas;
   if (area === undefined) throw new Error('no area');
   const changed = {

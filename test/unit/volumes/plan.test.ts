@@ -37,6 +37,7 @@ const observation = (changes: Partial<Observation> = {}): Observation => ({
   disk: { path: '/dev/vdb', sizeBytes: 200 << 20, serial: 'data', readOnly: false, sectorBytes: 512, inUseBy: [] },
   partitioning: 'none',
   partitions: null,
+  metadata: null,
   resume: null,
   target: { fact: 'blank', path: '/dev/vdb', sizeBytes: 200 << 20, detail: '' },
   header: null,
@@ -48,7 +49,8 @@ const luksOnData = (token: GatedHeader['token']): Partial<Observation> => ({
   partitioning: 'two',
   partitions,
   target: { fact: 'luks', path: '/dev/vdb2', sizeBytes: 100 << 20, detail: '' },
-  header: { gated: { token } as GatedHeader, primaryIsCurrent: true },
+  metadata: 'ours',
+  header: { gated: { token } as GatedHeader, primaryIsCurrent: true, secondaryIsCurrent: true },
 });
 
 const stepsOf = (plan: Plan): string => plan.steps.map((step) => step.do).join(' ');
@@ -93,6 +95,31 @@ t.test('opening changes nothing but what the proof asks for', async (t) => {
   for (const step of planVolume(owner, opening, same, identities).steps) t.notOk(destructive.has(step.do));
 });
 
+t.test('a header with a stale place is mended before the volume is mounted', async (t) => {
+  const token = { volume: 'data', scheme: 'two-seed', keyslot: '0', stored: null } as const;
+  const torn = { gated: { token } as GatedHeader, primaryIsCurrent: false, secondaryIsCurrent: true };
+  const plan = (header: Observation['header']) =>
+    stepsOf(planVolume(volume(), observation({ ...luksOnData(token), header }), same, identities));
+  t.equal(plan(torn), 'mend-header open mount');
+  t.equal(plan({ ...torn, primaryIsCurrent: true, secondaryIsCurrent: false }), 'mend-header open mount');
+  t.equal(plan({ ...torn, gated: { token: null } as GatedHeader }), 'open mount', 'made elsewhere: left as it is');
+});
+
+t.test('a metadata partition is made when a cut prevented it, and never over something foreign', async (t) => {
+  const token = { volume: 'data', scheme: 'two-seed', keyslot: '0', stored: null } as const;
+  const seed = { fact: 'none', wrapped: [], mirrorIsCurrent: false } as const;
+  const plan = (metadata: Observation['metadata']) =>
+    stepsOf(planVolume(volume(), observation({ ...luksOnData(token), seed, metadata }), same, identities));
+  t.equal(plan('blank'), 'open make-metadata mount');
+  t.equal(plan('scrap'), 'open make-metadata mount');
+  t.equal(plan('foreign'), 'open mount');
+  const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 100 << 20, detail: '' } as const;
+  for (const metadata of ['foreign', 'scrap'] as const) {
+    const blank = observation({ partitioning: 'two', partitions, target, metadata });
+    t.throws(() => planVolume(volume(), blank, same, identities), { code: 'VOLUME_FOREIGN_DATA' });
+  }
+});
+
 t.test('intent turns formatting or opening into a refusal', async (t) => {
   const open = { ...luksOnData(null) };
   t.throws(() => planVolume(volume({ intent: 'open' }), observation(), same, identities), {
@@ -118,9 +145,12 @@ t.test('a disk without room is refused before anything is asked or written', asy
   const small = observation();
   const disk = { ...small.disk, sizeBytes: 127 << 20 };
   t.throws(() => planVolume(volume(), { ...small, disk }, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
-  const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 27 << 20, detail: '' } as const;
+  const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 23 << 20, detail: '' } as const;
   const data = observation({ partitioning: 'two', partitions, target });
   t.throws(() => planVolume(volume(), data, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
+  const cut = { ...target, fact: 'formatting', sizeBytes: 23 << 20 } as const;
+  const ours = observation({ partitioning: 'two', partitions, target: cut });
+  t.equal(planVolume(volume(), ours, same, identities).scenario, 'format', 'our own cut-off start on the smallest disk');
 });
 
 t.test('the digest tells plans apart', async (t) => {
@@ -139,6 +169,9 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
     markedForThis: false,
     signatures: [],
     sizeBytes: 200 << 20,
+    hidden: null,
+    serial: 'data',
+    metadata: null,
   };
   t.equal(objection(formatting, clear), null);
   t.equal(objection(formatting, { ...clear, blank: false, markedForThis: true, signatures: ['crypto_LUKS'] }), null);
@@ -146,6 +179,11 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
   const cases: readonly (readonly [string, Plan, Partial<Sight>])[] = [
     ['data', formatting, { blank: false }],
     ['a signature', formatting, { signatures: ['ext4'] }],
+    ['a lost volume', formatting, { hidden: 'a LUKS header at 100 MiB' }],
+    ['another disk', formatting, { serial: 'other' }],
+    ['another disk when opening', opening, { serial: null }],
+    ['foreign metadata', opening, { metadata: 'foreign' }],
+    ['cut metadata', formatting, { metadata: 'scrap' }],
     ['in use', formatting, { inUseBy: ['/mnt'] }],
     ['read-only', formatting, { readOnly: true }],
     ['another size', formatting, { sizeBytes: 100 << 20 }],

@@ -12,13 +12,13 @@ import { AgentError } from './errors.ts';
 import { type HandOver, handOverPath, renderHandOver } from './keyd/hand-over.ts';
 import type { Host } from './ports.ts';
 import { Secret } from './secret.ts';
-import { type AppliedVolume, applyPlan } from './volumes/apply.ts';
-import { type Plan, renderSteps } from './volumes/plan.ts';
-import { type PreparedVolume, prepareVolume, rehearseVolume } from './volumes/prepare.ts';
+import type { AppliedVolume } from './volumes/apply.ts';
+import { applyAll, prepareAll, rehearseAll } from './volumes/open-all.ts';
+import type { Plan } from './volumes/plan.ts';
 
+/** systemd/triseed-keyd.service, triseed-revoke.service. */
+const unitsRunFolder = '/run/triseed';
 const maxKeyFileBytes = 64 * 1024;
-/** Longest time between a root key's answer and the end of preparing all volumes that is not a new wait. */
-const keyAnswerAgeMs = 20_000;
 
 export interface BootSurroundings {
   /** $CREDENTIALS_DIRECTORY of the unit, or null. */
@@ -61,10 +61,20 @@ export const obtainContract = async (
 };
 
 /** A setting that this version cannot honour must not look honoured. */
-const refuseUnbuiltSettings = ({ volumes }: AgentConfiguration): void => {
+const refuseUnbuiltSettings = ({ volumes, paths, power }: AgentConfiguration): void => {
+  // The units look for the hand-over there; elsewhere nobody would watch the root keys.
+  if (power === 'systemd' && paths.run !== unitsRunFolder)
+    throw new AgentError('SETTING_NOT_BUILT', { setting: `paths.run: ${paths.run} together with power: systemd` });
   const [profile] = volumes.legacyProfiles;
   if (profile !== undefined)
     throw new AgentError('SETTING_NOT_BUILT', { setting: `volumes.legacyProfiles: ${profile}` });
+};
+
+/** True for a device-mapper device that dm-crypt made: its UUID says so (libcryptsetup, `CRYPT-…`). */
+const isEncrypted = async (host: Host, device: string): Promise<boolean> => {
+  const node = (await host.files.resolve(device)) ?? device;
+  const uuid = await host.files.read(`/sys/block/${node.slice('/dev/'.length)}/dm/uuid`, 512);
+  return uuid?.toString('latin1').startsWith('CRYPT-') ?? false;
 };
 
 /** Secrets must not reach a disk: the run folder lives in memory and nothing swaps to an unencrypted device. */
@@ -73,40 +83,10 @@ const requirePrivateMemory = async (host: Host, run: string): Promise<void> => {
   if (!(await host.files.isInMemory(run)))
     throw new AgentError('MEMORY_NOT_PRIVATE', { detail: `${run} is not on a file system in memory` });
   const swaps = ((await host.files.read('/proc/swaps', 65_536)) ?? Buffer.alloc(0)).toString('utf8');
-  const onDisk = swaps
-    .split('\n')
-    .slice(1)
-    .filter((line) => line !== '' && !/^\/dev\/(dm-|mapper\/|zram)/.test(line));
-  if (onDisk.length > 0)
-    throw new AgentError('MEMORY_NOT_PRIVATE', { detail: `swap is on ${onDisk[0]?.split(/\s/)[0]}` });
-};
-
-/** Runs all, waits for all, then throws the first failure: nothing keeps running behind an error. */
-const all = async <In, Out>(inputs: readonly In[], work: (input: In) => Promise<Out>): Promise<readonly Out[]> => {
-  const settled = await Promise.allSettled(inputs.map(work));
-  const failed = settled.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason);
-  if (failed.length === 1) throw failed[0];
-  if (failed.length > 1) throw withOthers(failed);
-  return settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-};
-
-/** The first failure as the error, all of them as its cause. */
-const withOthers = ([first, ...others]: readonly unknown[]): unknown => {
-  if (!(first instanceof AgentError)) return first;
-  return new AgentError(first.code, first.facts, {
-    cause: new AggregateError([first.cause, ...others].filter(Boolean)),
-  });
-};
-
-const announce = (host: Host, { volume, scenario, steps, digest }: Plan): void =>
-  host.journal.message('VOLUME_PLAN', { volume, scenario, steps: renderSteps(steps), digest });
-
-const carryOut = async (host: Host, prepared: PreparedVolume, run: string): Promise<AppliedVolume> => {
-  const { volume, plan, proof, observation } = prepared;
-  try {
-    return await applyPlan(host, { run, volume, plan, proof, observation });
-  } finally {
-    proof.wipe();
+  for (const line of swaps.split('\n').slice(1)) {
+    const [device = ''] = line.split(/\s/);
+    if (device !== '' && !device.startsWith('/dev/zram') && !(await isEncrypted(host, device)))
+      throw new AgentError('MEMORY_NOT_PRIVATE', { detail: `swap is on ${device}` });
   }
 };
 
@@ -170,11 +150,12 @@ export const boot = async (
   refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, run);
   const contract = await obtainContract(host, settings, surroundings);
-  const prepared = await all(contract.volumes, (volume) => prepareVolume(host, volume, { settings, startedAtMs }));
-  // The root keys were active a moment ago; the daemon's first deadline counts from no later than that.
-  const provenAtMs = Math.max(startedAtMs, host.clock.monotonicMs() - keyAnswerAgeMs);
-  for (const { plan } of prepared) announce(host, plan);
-  const applied = await all(prepared, (volume) => carryOut(host, volume, run));
+  const preparation = { settings, startedAtMs };
+  const prepared = await prepareAll(host, contract.volumes, preparation);
+  const opened = await applyAll(host, prepared, preparation);
+  const applied = opened.map((volume) => volume.applied);
+  const asked = opened.flatMap(({ keyAskedAtMs }) => (keyAskedAtMs === null ? [] : [keyAskedAtMs]));
+  const provenAtMs = Math.min(...asked);
   const bootId = ((await host.files.read('/proc/sys/kernel/random/boot_id', 64)) ?? Buffer.alloc(0))
     .toString('latin1')
     .trim();
@@ -194,5 +175,5 @@ export const rehearse = async (
   refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, settings.paths.run);
   const contract = await obtainContract(host, settings, surroundings);
-  return all(contract.volumes, (volume) => rehearseVolume(host, volume, { settings, startedAtMs }));
+  return rehearseAll(host, contract.volumes, { settings, startedAtMs });
 };

@@ -36,11 +36,18 @@ const decodeSignature = (text: string): Buffer | null => {
 
 type Match = 'exact' | 'withoutLineBreaks';
 
-const matchSignature = (sections: ContractSections, signature: Buffer, { key }: CarriedKey): Match | null => {
+const matchSignature = (
+  sections: ContractSections,
+  signature: Buffer,
+  { key }: CarriedKey,
+  isPinned: boolean,
+): Match | null => {
   const text = signedText({ workload: sections.workload.delivered, env: sections.env.delivered });
   const holds = (message: string): boolean => verify('sha256', Buffer.from(message, 'utf8'), key, signature);
   if (holds(text)) return 'exact';
-  // The documented shell recipe pipes the sections through `tr -d "\n\r"` before signing.
+  // The documented shell recipe pipes the sections through `tr -d "\n\r"` before signing. Such a signature lets a host move line
+  // breaks, which in plain YAML moves meaning (a line joined to the comment above it is gone): never when a signer is pinned.
+  if (isPinned) return null;
   return holds(text.replace(/[\r\n]/g, '')) ? 'withoutLineBreaks' : null;
 };
 
@@ -93,7 +100,7 @@ const verifySigned = (
   if (signature === null) throw invalid('envWorkloadSignature is not base64');
   if (signature.length !== modulusBytes(key.key))
     throw invalid('envWorkloadSignature does not have the length of the key');
-  const match = matchSignature(sections, signature, key);
+  const match = matchSignature(sections, signature, key, trustedSigners.length > 0);
   if (match === null) throw invalid('it was not made over these two sections with env.signingKey');
   const fingerprint = fingerprintOf(key.key);
   const trusted = trustedSigners.includes(fingerprint);

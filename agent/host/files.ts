@@ -1,6 +1,6 @@
 /** Files and folders. Writes are atomic or exclusive; nothing follows a link it was not asked to follow. */
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, readdir, realpath, rename, rm, statfs } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import type { Files } from '../ports.ts';
@@ -114,7 +114,10 @@ export const files: Files = {
   kind,
   makeFolder: async (path, mode) => {
     try {
-      await mkdir(path, { recursive: true, mode });
+      const first = await mkdir(path, { recursive: true, mode });
+      // The umask of this process is for secrets; a folder gets the mode that was asked for, on every level that is new.
+      for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made))
+        await chmod(made, mode);
     } catch (error) {
       throw unwritable(path, error);
     }

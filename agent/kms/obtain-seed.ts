@@ -36,6 +36,8 @@ export interface ObtainedSeed {
   readonly entryIndex: number;
   /** `wrapped` is not what was stored: another entry or an older key version had wrapped it. */
   readonly rewrapped: boolean;
+  /** Monotonic time just before entry 1 was asked for the state of its key and said active. */
+  readonly askedAtMs: number;
 }
 
 export type SeedPorts = Pick<Host, 'clock' | 'entropy' | 'journal'>;
@@ -82,6 +84,7 @@ export const obtainSeed = async (
   const attempts = new Attempts();
   let held: Held | null = null;
   let noticedMs: number | null = null;
+  let askedAtMs = beganMs;
 
   const leftMs = (): number => deadlineMs - host.clock.monotonicMs();
 
@@ -164,6 +167,7 @@ export const obtainSeed = async (
 
   /** One pass: ends with `open`, `wait` or `stop`, or with the deadline. */
   const runPass = async (): Promise<{ readonly pass: Pass; readonly step: FinalStep | { readonly do: 'open' } }> => {
+    askedAtMs = host.clock.monotonicMs();
     let pass = startPass(stored === null ? 'create' : 'open', backends.length, held?.entryIndex ?? null);
     for (;;) {
       const step = nextStep(pass);
@@ -188,7 +192,7 @@ export const obtainSeed = async (
     if (held === null || held.wrapped === null) throw new TypeError('a volume was to be opened without its seed');
     const { seed3, entryIndex, wrapped } = held;
     held = null;
-    return { seed3, entryIndex, ...wrapped, rewrapped: stored !== null && wrapped.wrapped !== stored };
+    return { seed3, entryIndex, ...wrapped, rewrapped: stored !== null && wrapped.wrapped !== stored, askedAtMs };
   };
 
   try {

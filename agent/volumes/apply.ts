@@ -219,6 +219,12 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
   }
 };
 
+/** Unmounts and closes a volume that was opened, as far as possible: the machine is about to go down. */
+export const closeVolume = async (host: Host, { mount: path, mapping }: AppliedVolume): Promise<void> => {
+  await host.run(commands.unmountVolume(path));
+  await host.run(commands.dmRemove(mapping));
+};
+
 /** Applies the plan. On failure the mapping is removed again before the error leaves. */
 export const applyPlan = async (
   host: Host,

@@ -17,7 +17,7 @@ const alignment = 4096;
 const zeros = Buffer.alloc(mebibyte);
 
 /** Offset of the first non-zero byte of a span, read in pieces of 1 MiB, or null. */
-export const firstNonZero = async (read: ReadAt, offset: number, length: number): Promise<number | null> => {
+const firstNonZero = async (read: ReadAt, offset: number, length: number): Promise<number | null> => {
   for (let at = offset; at < offset + length; at += mebibyte) {
     const piece = await read(at, Math.min(mebibyte, offset + length - at));
     if (piece.compare(zeros, 0, piece.length) === 0) continue;

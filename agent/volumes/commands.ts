@@ -130,6 +130,12 @@ export const mountVolume = (filesystem: Filesystem, device: string, mount: strin
   timeoutMs: 600 * seconds,
 });
 
+export const unmountVolume = (mount: string): Command => ({
+  program: '/usr/bin/umount',
+  args: ['--', mount],
+  timeoutMs: 60 * seconds,
+});
+
 export const readPartitionsAgain = (disk: string): Command => ({
   program: '/usr/sbin/blockdev',
   args: ['--rereadpt', disk],

@@ -186,6 +186,8 @@ const tokenOf = (value: Json | undefined, keyslotIds: readonly string[]): Volume
 };
 
 const judge = (copy: HeaderCopy): GatedHeader => {
+  // Room for every later write: a host could otherwise leave us a header that can never be renewed.
+  if (copy.sequence >= 1n << 62n) refuse('the sequence number is out of reach');
   if (copy.label !== '' || copy.subsystem !== '') refuse('label or subsystem is set');
   const json = exactly(copy.json, 'the header', ['keyslots', 'tokens', 'segments', 'digests', 'config']);
   const config = exactly(json.config, 'config', ['json_size', 'keyslots_size']);

@@ -5,7 +5,9 @@ import { AgentError } from '../errors.ts';
 import { backendFor } from '../kms/backends.ts';
 import { obtainSeed } from '../kms/obtain-seed.ts';
 import type { DiskEntry, Host } from '../ports.ts';
+import { settleDevices } from './commands.ts';
 import { type GuardedPlan, guardPlan } from './guard.ts';
+import { headerPath } from './header-file.ts';
 import { awaitDisk, observe } from './inspect.ts';
 import type { Observation } from './observation.ts';
 import { decide, type NewIdentities, type Plan, planVolume, refuseUnusableSeedSource } from './plan.ts';
@@ -16,6 +18,8 @@ export interface PreparedVolume {
   readonly observation: Observation;
   readonly plan: GuardedPlan;
   readonly proof: Proof;
+  /** When the root key was last known to be active; null for volumes without one. */
+  readonly keyAskedAtMs: number | null;
 }
 
 export interface Preparation {
@@ -38,6 +42,9 @@ const seedSource = (host: Host, volume: ContractVolume, { settings, startedAtMs 
 };
 
 const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
+  await awaitDisk(host, volume, settings.volumes);
+  // A disk that has just come shows its partitions only when the kernel and udev are done with it.
+  await host.run(settleDevices());
   const disk = await awaitDisk(host, volume, settings.volumes);
   const { path, holders, mountPoints } = disk;
   if (disk.readOnly) throw new AgentError('VOLUME_DISK_READ_ONLY', { volume: volume.key, path });
@@ -71,13 +78,30 @@ export const prepareVolume = async (
       ? await proveNew(volume, outcome.seeds, obtain)
       : await proveOpening(host, volume, outcome.seeds, observation, settings.paths.run, obtain);
   try {
-    const proven = { seedWasRewrapped: outcome.kind === 'opens' && proof.obtained?.rewrapped === true };
-    const plan = await guardPlan(host, planVolume(volume, observation, proven, newIdentities(host)));
-    return { volume, observation, plan, proof };
+    const seedWasRewrapped = outcome.kind === 'opens' && isNewWrapping(proof, observation);
+    const plan = await guardPlan(host, planVolume(volume, observation, { seedWasRewrapped }, newIdentities(host)));
+    return { volume, observation, plan, proof, keyAskedAtMs: proof.obtained?.askedAtMs ?? null };
   } catch (error) {
-    proof.wipe();
+    await discard(host, settings, volume, proof);
     throw error;
   }
+};
+
+/** The wrapping that opened the volume is not the one its token holds: newer, or from the keyfile. */
+const isNewWrapping = ({ obtained }: Proof, { header }: Observation): boolean => {
+  const stored = header?.gated.token?.stored ?? null;
+  return obtained !== null && (stored === null ? obtained.rewrapped : obtained.wrapped !== stored.wrapped);
+};
+
+/** Forgets what a proof left in memory. */
+export const discard = async (
+  host: Host,
+  settings: AgentConfiguration,
+  volume: ContractVolume,
+  proof: Proof,
+): Promise<void> => {
+  proof.wipe();
+  await host.files.remove(headerPath(settings.paths.run, volume.key));
 };
 
 /** The plan without carrying it out: for volumes that would be formatted the key service is not asked for a seed. */
@@ -86,6 +110,6 @@ export const rehearseVolume = async (host: Host, volume: ContractVolume, prepara
   if (decide(volume, observation).kind === 'formats')
     return guardPlan(host, planVolume(volume, observation, { seedWasRewrapped: false }, newIdentities(host)));
   const { plan, proof } = await prepareVolume(host, volume, preparation);
-  proof.wipe();
+  await discard(host, preparation.settings, volume, proof);
   return plan;
 };

@@ -92,6 +92,13 @@ t.test('what a signature may cover', async (t) => {
     stripped.findings.map(({ code }) => code),
     ['SIGNER_UNPINNED', 'SIGNATURE_WITHOUT_LINE_BREAKS'],
   );
+  const { fingerprint = '' } = verify(signed(key)).signer ?? {};
+  t.equal(verify(signed(key), { trustedSigners: [fingerprint] }).signer?.trusted, true);
+  t.equal(
+    idOf(() => verify(signed(key, (w, e) => (w + e).replace(/[\r\n]/g, '')), { trustedSigners: [fingerprint] })),
+    'HPL12001E',
+    'a host could move line breaks, so not when a signer is pinned',
+  );
   for (const [name, message] of Object.entries({
     'env first': (w: string, e: string) => e + w,
     'a line between': (w: string, e: string) => `${w}\n${e}`,

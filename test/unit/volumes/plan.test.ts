@@ -148,9 +148,13 @@ t.test('a disk without room is refused before anything is asked or written', asy
   const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 23 << 20, detail: '' } as const;
   const data = observation({ partitioning: 'two', partitions, target });
   t.throws(() => planVolume(volume(), data, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
-  const cut = { ...target, fact: 'formatting', sizeBytes: 23 << 20 } as const;
+  const cut = { ...target, fact: 'formatting', sizeBytes: 27 << 20 } as const;
   const ours = observation({ partitioning: 'two', partitions, target: cut });
-  t.equal(planVolume(volume(), ours, same, identities).scenario, 'format', 'our own cut-off start on the smallest disk');
+  t.equal(
+    planVolume(volume(), ours, same, identities).scenario,
+    'format',
+    'our own cut-off start on the smallest disk',
+  );
 });
 
 t.test('the digest tells plans apart', async (t) => {

@@ -1,0 +1,113 @@
+/** Many volumes: all of them are ready before the first one is changed, and all are opened or none stays open. */
+import type { ContractVolume } from '../contract/types.ts';
+import { AgentError } from '../errors.ts';
+import type { Host } from '../ports.ts';
+import { type AppliedVolume, applyPlan, closeVolume } from './apply.ts';
+import { guardPlan } from './guard.ts';
+import { type Plan, renderSteps } from './plan.ts';
+import { discard, type Preparation, type PreparedVolume, prepareVolume, rehearseVolume } from './prepare.ts';
+
+/** A root key whose answer is older than this is asked again before its volume is opened. */
+const keyAnswerAgeMs = 20_000;
+
+/** Runs all, waits for all: nothing keeps running behind an error. */
+const all = async <In, Out>(inputs: readonly In[], work: (input: In) => Promise<Out>) => {
+  const settled = await Promise.allSettled(inputs.map(work));
+  return {
+    done: settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])),
+    failed: settled.flatMap((outcome): unknown[] => (outcome.status === 'rejected' ? [outcome.reason] : [])),
+  };
+};
+
+/** The first failure as the error, all of them as its cause. */
+const firstOf = (failed: readonly unknown[]): unknown => {
+  const [first, ...others] = failed;
+  if (!(first instanceof AgentError) || others.length === 0) return first;
+  return new AgentError(first.code, first.facts, {
+    cause: new AggregateError([first.cause, ...others].filter(Boolean)),
+  });
+};
+
+const announce = (host: Host, { volume, scenario, steps, digest }: Plan): void =>
+  host.journal.message('VOLUME_PLAN', { volume, scenario, steps: renderSteps(steps), digest });
+
+/** Two volumes that lead to one disk would format over each other. */
+const refuseSharedDisks = (prepared: readonly PreparedVolume[]): void => {
+  for (const { plan } of prepared) {
+    const sharing = prepared.filter((other) => other.plan.disk === plan.disk);
+    if (sharing.length < 2) continue;
+    const volumes = sharing.map((other) => other.plan.volume).join(', ');
+    throw new AgentError('VOLUME_DISK_SHARED', { volumes, path: plan.disk });
+  }
+};
+
+/** Every volume inspected, proven, planned and guarded; when one cannot be, no proof of another is left behind. */
+export const prepareAll = async (
+  host: Host,
+  volumes: readonly ContractVolume[],
+  preparation: Preparation,
+): Promise<readonly PreparedVolume[]> => {
+  const { done, failed } = await all(volumes, (volume) => prepareVolume(host, volume, preparation));
+  try {
+    if (failed.length > 0) throw firstOf(failed);
+    refuseSharedDisks(done);
+    return done;
+  } catch (error) {
+    for (const { volume, proof } of done) await discard(host, preparation.settings, volume, proof);
+    throw error;
+  }
+};
+
+/**
+ * The volume as it is now: a root key asked long ago, while another volume was waited for, is asked again, and the guard
+ * looks once more right before the first write.
+ */
+const refreshed = async (host: Host, prepared: PreparedVolume, preparation: Preparation): Promise<PreparedVolume> => {
+  const { keyAskedAtMs, volume, proof, plan } = prepared;
+  if (keyAskedAtMs !== null && host.clock.monotonicMs() - keyAskedAtMs > keyAnswerAgeMs) {
+    await discard(host, preparation.settings, volume, proof);
+    return prepareVolume(host, volume, preparation);
+  }
+  return { ...prepared, plan: await guardPlan(host, plan) };
+};
+
+export interface Opened {
+  readonly applied: AppliedVolume;
+  readonly keyAskedAtMs: number | null;
+}
+
+const carryOut = async (host: Host, given: PreparedVolume, preparation: Preparation): Promise<Opened> => {
+  let current = given;
+  try {
+    current = await refreshed(host, given, preparation);
+    const { volume, plan, proof, observation, keyAskedAtMs } = current;
+    announce(host, plan);
+    const { run } = preparation.settings.paths;
+    return { applied: await applyPlan(host, { run, volume, plan, proof, observation }), keyAskedAtMs };
+  } finally {
+    current.proof.wipe();
+  }
+};
+
+/** All volumes or none: when one fails, the others are closed again before the error leaves. */
+export const applyAll = async (
+  host: Host,
+  prepared: readonly PreparedVolume[],
+  preparation: Preparation,
+): Promise<readonly Opened[]> => {
+  const { done, failed } = await all(prepared, (volume) => carryOut(host, volume, preparation));
+  if (failed.length === 0) return done;
+  for (const { applied } of done) await closeVolume(host, applied);
+  throw firstOf(failed);
+};
+
+/** The plans alone. */
+export const rehearseAll = async (
+  host: Host,
+  volumes: readonly ContractVolume[],
+  preparation: Preparation,
+): Promise<readonly Plan[]> => {
+  const { done, failed } = await all(volumes, (volume) => rehearseVolume(host, volume, preparation));
+  if (failed.length > 0) throw firstOf(failed);
+  return done;
+};

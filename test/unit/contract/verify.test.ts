@@ -95,7 +95,12 @@ t.test('what a signature may cover', async (t) => {
   const { fingerprint = '' } = verify(signed(key)).signer ?? {};
   t.equal(verify(signed(key), { trustedSigners: [fingerprint] }).signer?.trusted, true);
   t.equal(
-    idOf(() => verify(signed(key, (w, e) => (w + e).replace(/[\r\n]/g, '')), { trustedSigners: [fingerprint] })),
+    idOf(() =>
+      verify(
+        signed(key, (w, e) => (w + e).replace(/[\r\n]/g, '')),
+        { trustedSigners: [fingerprint] },
+      ),
+    ),
     'HPL12001E',
     'a host could move line breaks, so not when a signer is pinned',
   );

@@ -105,7 +105,7 @@ export const partitioning: readonly Refusal[] = [
       const header = formatted(file, [...quick, '--luks2-metadata-size=64k'], 128 * 1024);
       put(file, 64 * 1024, header.subarray(64 * 1024));
     },
-    refused: 'VOLUME_HEADER_DAMAGED',
+    refused: 'VOLUME_STATE_CONTRADICTORY',
   },
   {
     key: 'hsm',
@@ -132,12 +132,13 @@ export const partitioning: readonly Refusal[] = [
     because: /\/dev\/ubd\w.*\/dev\/ubd\w/,
   },
   { key: 'missing', serials: [], refused: 'VOLUME_DISK_MISSING', because: /wanted a disk with serial number missing/ },
-  { key: 'small', sizeMiB: 100, refused: 'VOLUME_DISK_TOO_SMALL' },
+  { key: 'small', sizeMiB: 127, refused: 'VOLUME_DISK_TOO_SMALL', because: /at least 134217728 are needed/ },
   {
     key: 'small_partition',
-    sizeMiB: 116,
+    sizeMiB: 124,
     disk: twoPartitions,
     refused: 'VOLUME_DISK_TOO_SMALL',
+    because: /at least/,
   },
 ];
 

@@ -75,6 +75,7 @@ export const contractText = (volumes: readonly VolumeText[]): string =>
 
 export class Deployment {
   readonly folder: string;
+  #sealed = 0;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -102,11 +103,13 @@ export class Deployment {
     );
   }
 
-  /** Writes and seals a contract; answers the user data. */
-  async seal(text: string): Promise<string> {
-    writeFileSync(this.path('contract.yaml'), text, { mode: 0o600 });
+  /** Writes and seals a contract; answers the user data. `options` are further arguments of `triseed contract seal`. */
+  async seal(text: string, ...options: readonly string[]): Promise<string> {
+    this.#sealed += 1;
+    const file = this.path(`contract${this.#sealed === 1 ? '' : `-${this.#sealed}`}.yaml`);
+    writeFileSync(file, text, { mode: 0o600 });
     const keys = ['--cert', this.path('guest.crt'), '--key', this.path('signer.pem')];
-    return triseedDone('contract', 'seal', this.path('contract.yaml'), ...keys);
+    return triseedDone('contract', 'seal', file, ...keys, ...options);
   }
 
   /** /etc/triseed of the guest: configuration, contract key, the authority of the key service. */

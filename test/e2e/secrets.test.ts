@@ -1,0 +1,145 @@
+/**
+ * No secret leaves the agent: seeds, API key, the third seeds, passphrases and volume keys are planted or computed, then looked for in
+ * every argument list and environment, the journal, the consoles and every byte of every disk.
+ */
+import { createHash } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { mixOfTwo, passphraseOf } from './cases/by-hand.ts';
+import { MiB, partitionOf, take } from './cases/image.ts';
+import { tokenOnDisk } from './cases/judge.ts';
+import { disable, rotate, up } from './cases/key-stories.ts';
+import { volumeKeyOf } from './cases/luks-file.ts';
+import { Stage } from './cases/stage.ts';
+import {
+  handMadeKms,
+  luksIn,
+  type MadeVolume,
+  makeVolume,
+  metadata,
+  quick,
+  seeds,
+  steps,
+  table,
+  type VolumeCase,
+  volumeText,
+} from './cases/volume-case.ts';
+import { hostPrograms } from './guest/recorder.ts';
+import { sweep } from './guest/sweep.ts';
+
+t.setTimeout(300_000);
+const stage = await new Stage('secrets').open('main');
+t.teardown(() => stage.close());
+
+/** systemd-udevd is another name of udevadm, and the guest's init needs umount before anything can be recorded. */
+const recorded = [...hostPrograms.filter((program) => program !== 'udevadm' && program !== 'umount'), 'wipefs'];
+
+const kms: VolumeCase['kms'] = () => [stage.entry('main')];
+const volumes: readonly VolumeCase[] = [
+  { key: 'two' },
+  { key: 'three', kms },
+  { key: 'open', disk: steps(table('metadata', 'data'), metadata({}), luksIn(2)) },
+  { key: 'adopted', kms, disk: handMadeKms('main', passphraseOf, quick) },
+];
+
+const headerOf = (file: string): string => {
+  const piece = stage.piece();
+  writeFileSync(piece, take(file, partitionOf(file, 2).offset, 16 * MiB + 4096));
+  return piece;
+};
+
+/** What nobody but the agent may know, by name. */
+const secretsOf = async (made: readonly MadeVolume[]): Promise<Readonly<Record<string, string | Uint8Array>>> => {
+  const found: Record<string, string | Uint8Array> = {
+    'env seed': seeds.env,
+    'workload seed': seeds.workload,
+    'API key': stage.service.apiKey,
+    'passphrase of two seeds': mixOfTwo(seeds),
+    // The digest as bytes, before it became text.
+    'digest of two seeds': createHash('sha256')
+      .update(seeds.env + seeds.workload)
+      .digest(),
+  };
+  for (const { volume, file } of made) {
+    const { wrapped } = volume.key === 'open' ? { wrapped: undefined } : tokenOnDisk(file, stage.piece());
+    const third = wrapped === undefined ? null : await stage.unwrap('main', wrapped);
+    const passphrase = passphraseOf({ ...seeds, third });
+    const header = headerOf(file);
+    found[`volume key of ${volume.key}`] = volumeKeyOf(header, passphrase);
+    rmSync(header);
+    if (third === null) continue;
+    found[`third seed of ${volume.key}`] = third;
+    found[`third seed of ${volume.key}, bytes`] = Buffer.from(third, 'base64');
+    found[`passphrase of ${volume.key}`] = passphrase;
+  }
+  return found;
+};
+
+t.test('a whole life of volumes leaves no secret anywhere', async (t) => {
+  const scratch = stage.folder('secrets');
+  const made: MadeVolume[] = [];
+  for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
+  const guest = await stage.guest(scratch, {
+    name: 'secrets',
+    volumes: volumes.map((volume) => volumeText(stage, volume)),
+    disks: made.flatMap(({ disks }) => disks),
+    pollSeconds: 3,
+    options: {
+      recordPrograms: recorded,
+      // The recorder writes there.
+      files: Object.fromEntries(
+        ['triseed-keyd', 'triseed-guarded'].map((unit) => [
+          `/usr/lib/systemd/system/${unit}.service.d/record.conf`,
+          '[Service]\nReadWritePaths=/var/lib/recorded\n',
+        ]),
+      ),
+    },
+  });
+  const files = [...made.map(({ file }) => file), join(scratch.folder, 'cidata.iso')];
+  guest.start();
+  t.match(await up(guest), /HPL10001I/);
+  await guest.check('sync');
+  const secrets = await secretsOf(made);
+  t.equal(Object.keys(secrets).length, 5 + volumes.length + 2 * 3);
+
+  const running = await sweep({ secrets, guest, files });
+  t.strictSame(running.findings, [], 'after formatting, opening and adopting');
+  t.ok(['processes', 'journal', ...files, ...guest.consoleFiles].every((place) => running.searched.includes(place)));
+
+  await rotate(stage, 'main');
+  await guest.waitForText(/HPL18001I.*three/, 60_000);
+  await guest.waitForText(/HPL18001I.*adopted/, 60_000);
+  t.strictSame((await sweep({ secrets, guest, files })).findings, [], 'after a rotation');
+
+  await disable(stage, 'main');
+  t.equal(await guest.waitForExit(120_000), 'restarting');
+  t.strictSame((await sweep({ secrets, guest, ended: true, files })).findings, [], 'after a revocation');
+
+  const started = guest.recorded();
+  const programs = new Set(started.map(({ argv }) => argv[0]?.split('/').at(-1)));
+  for (const program of ['cryptsetup', 'dmsetup', 'mkfs.ext4', 'mount', 'wipefs', 'systemctl'])
+    t.ok(programs.has(program), `${program} was recorded`);
+  const cryptsetups = started.filter(({ argv }) => /\/cryptsetup$/.test(argv[0] ?? ''));
+  t.strictSame(
+    cryptsetups.filter(({ argv }) => !argv.some((word) => /^--header=\/run\/triseed\//.test(word))),
+    [],
+    'cryptsetup never reads a header from a device',
+  );
+  t.strictSame(
+    started.filter(({ argv }) => argv.includes('--showkeys')),
+    [],
+  );
+
+  guest.start();
+  await guest.run(`blkid --version ${passphraseOf(seeds)}; systemd-cat echo ${Buffer.from(seeds.env).toString('hex')}`);
+  const planted = await sweep({ secrets, guest, files: [] });
+  t.ok(planted.findings.some(({ secret, where }) => secret === 'passphrase of two seeds' && /recorded/.test(where)));
+  t.ok(
+    planted.findings.some(({ secret, form, where }) => secret === 'env seed' && form === 'hex' && where === 'journal'),
+  );
+  const header = headerOf(made[0]?.file ?? '');
+  writeFileSync(header, secrets['volume key of three'] ?? '', { flag: 'a' });
+  t.match((await sweep({ secrets, files: [header] })).findings, [{ secret: 'volume key of three', form: 'plain' }]);
+  await guest.stop();
+});

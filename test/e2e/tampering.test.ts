@@ -1,0 +1,50 @@
+/** Disks that the agent made, changed behind its back: refused and left alone, or mended. */
+import t from 'tap';
+import { linesWith } from './cases/journal.ts';
+import { judge } from './cases/judge.ts';
+import { up } from './cases/key-stories.ts';
+import { refuseAll } from './cases/refuse.ts';
+import { Stage } from './cases/stage.ts';
+import { damagedFrom, originals, tamperedWith } from './cases/tampering.ts';
+import { type MadeVolume, makeVolume, seeds, type VolumeCase, volumeText } from './cases/volume-case.ts';
+
+t.setTimeout(300_000);
+t.jobs = 2;
+const stage = await new Stage('tampering').open('main');
+t.teardown(() => stage.close());
+
+/** A guest with these volumes that comes up, is given a file on each, and is shut down. */
+const run = async (name: string, volumes: readonly VolumeCase[]) => {
+  const scratch = stage.folder(name);
+  const made: MadeVolume[] = [];
+  for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
+  const guest = await stage.guest(scratch, {
+    name,
+    volumes: volumes.map((volume) => volumeText(stage, volume)),
+    disks: made.flatMap(({ disks }) => disks),
+    // Every header that is being made takes 16 MiB of the guest's /run.
+    options: { memoryMiB: 1536 },
+  });
+  guest.start();
+  const end = await up(guest);
+  if (!/HPL10001I/.test(end)) throw new Error(guest.lastLines(60));
+  await guest.check(volumes.map(({ key }) => `echo ${key} >>/mnt/${key}/boots; `).join(''));
+  await guest.powerOff();
+  return { guest, fileOf: (key: string): string => scratch.path(`${key}.img`) };
+};
+
+const { fileOf } = await run('originals', originals);
+
+t.test('tampered with', { buffered: true }, (t) => refuseAll(t, stage, 'tampered', tamperedWith(fileOf)));
+
+t.test('mended', { buffered: true }, async (t) => {
+  const damaged = damagedFrom(fileOf);
+  const { guest, fileOf: mended } = await run('mended', damaged);
+  for (const { key } of damaged) {
+    t.match(linesWith(guest, 'TSD07001I', `volume ${key}:`), [/open-kms: /], key);
+    const content = { boots: `${key}\n${key}\n` };
+    await t.test(key, async (t) => {
+      await judge(t, stage, { key, file: mended(key), seeds, keyName: 'main', madeHere: true, content });
+    });
+  }
+});

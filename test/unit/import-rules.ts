@@ -81,7 +81,7 @@ const computing = ['node:crypto', 'node:buffer', 'yaml', 'openpgp', '@peculiar/w
 const alsoComputing = ['reflect-metadata'];
 
 const isBase = (path: string): boolean =>
-  /^agent\/(errors|message|messages|secret|ports|[\w-]+-messages|\w+\/messages)\.ts$/.test(path);
+  /^agent\/(errors|message|messages|secret|ports|[\w-]+-messages|\w+\/([\w-]+-)?messages)\.ts$/.test(path);
 
 const importsOf = (path: string, source: string): readonly Import[] => {
   const resolved = (specifier: string): string =>

@@ -2,7 +2,7 @@
  * `npm start`: boots a real guest through the life of a protected volume. Everything is written below .cache/; on any
  * end, Ctrl-C included, the guest and the key service are ended.
  */
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Guest } from '../../test/e2e/guest/guest.ts';
 import { openScratch } from '../../test/e2e/guest/scratch.ts';
@@ -15,18 +15,12 @@ const isTerminal = out.isTTY === true;
 const colour = isTerminal && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb';
 const timeline = new Timeline({ write: (text) => out.write(text), isTerminal, colour, now: () => performance.now() });
 
-/** The last run's images make room for this one's. */
-const guests = fileURLToPath(new URL('../../.cache/guests', import.meta.url));
-for (const name of await import('node:fs/promises').then(({ readdir }) => readdir(guests).catch(() => [])))
-  if (name.startsWith('demonstration-')) rmSync(`${guests}/${name}`, { recursive: true, force: true });
-
-const scratch = openScratch('demonstration');
-const service = new KeyService(scratch.path('key-service'));
-const running: { guest: Guest | null } = { guest: null };
+/** What runs or may run, so that any end of this process can end it. */
+const running: { guest: Guest | null; service: KeyService | null } = { guest: null, service: null };
 
 const endAll = async (): Promise<void> => {
   await running.guest?.stop();
-  await service.stop();
+  await running.service?.stop();
 };
 
 for (const [signal, status] of [
@@ -39,23 +33,44 @@ for (const [signal, status] of [
     void endAll().finally(() => process.exit(status));
   });
 
-try {
+/** The last run's images make room for this one's. */
+const removeLastRun = (): void => {
+  const guests = fileURLToPath(new URL('../../.cache/guests', import.meta.url));
+  if (!existsSync(guests)) return;
+  for (const name of readdirSync(guests))
+    if (name.startsWith('demonstration-')) rmSync(`${guests}/${name}`, { recursive: true, force: true });
+};
+
+const demonstrate = async (): Promise<void> => {
   out.write(timeline.style('bold', 'Triseed: from a sealed contract to a volume that obeys its root key\n'));
   out.write(
     'A real Linux kernel runs as an ordinary process of this machine; two of the waits below are real minutes.\n',
   );
-  await tellStory({
-    timeline,
-    scratch,
-    service,
-    onGuest: (guest) => {
-      running.guest = guest;
-    },
-  });
+  removeLastRun();
+  const scratch = openScratch('demonstration');
+  const service = new KeyService(scratch.path('key-service'));
+  running.service = service;
+  try {
+    await tellStory({
+      timeline,
+      scratch,
+      service,
+      onGuest: (guest) => {
+        running.guest = guest;
+      },
+    });
+  } catch (error) {
+    throw new Error(
+      `${error instanceof Error ? error.message : String(error)}\nIts files are kept in ${scratch.folder}`,
+    );
+  }
   out.write(`\n${timeline.style('green', 'All of it happened, and nothing is left running.')}\n`);
+};
+
+try {
+  await demonstrate();
 } catch (error) {
   out.write(`\nThe demonstration stopped: ${error instanceof Error ? error.message : String(error)}\n`);
-  out.write(`Its files are kept in ${scratch.folder}\n`);
   process.exitCode = 1;
 } finally {
   await endAll();

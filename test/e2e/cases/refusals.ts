@@ -297,15 +297,33 @@ export const keys: readonly Refusal[] = [
   {
     key: 'stored_seed',
     kms: main,
-    disk: steps(twoPartitions, async (disk) => metadata({ keyfile: (await disk.stage.wrap('main')).wrapped })(disk)),
+    disk: steps(twoPartitions, async (disk) =>
+      metadata({ keyfile: (await disk.stage.wrapOnce('main')).wrapped })(disk),
+    ),
     refused: 'VOLUME_SCENARIO_NOT_BUILT',
     because: /format-stored-seed/,
   },
   {
-    key: 'migrate',
+    key: 'migrate_blank',
     kms: (stage) => [stage.entry('main'), stage.entry('other')],
-    disk: handMadeKms('other', passphraseOf),
+    disk: steps(twoPartitions, async (disk) =>
+      metadata({ keyfile: (await disk.stage.wrapOnce('main')).wrapped })(disk),
+    ),
     refused: 'VOLUME_SCENARIO_NOT_BUILT',
-    because: /migrate/,
+    because: /migrate and format/,
   },
+  {
+    key: 'bypass',
+    // The older key would still unwrap it; the owner's decision about the first one counts.
+    kms: (stage) => [stage.entry('suspended'), stage.entry('other')],
+    disk: handMadeKms('other', passphraseOf),
+    refused: 'KMS_KEY_NOT_ACTIVE',
+    because: /suspended/,
+  },
+];
+
+/** Both find the disk of the first one. */
+export const shared: readonly Refusal[] = [
+  { key: 'shared', refused: 'VOLUME_DISK_SHARED' },
+  { key: 'sharing', serials: [], contract: { env: ['volumeName: shared'] }, refused: 'VOLUME_DISK_SHARED' },
 ];

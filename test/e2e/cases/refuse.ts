@@ -42,12 +42,12 @@ export const refuseAll = async (
   t.equal(await guest.waitForExit(180_000), 'poweredOff');
   for (const { key, refused, because } of refusals) {
     const { id } = messages[refused];
-    const lines = linesWith(guest, id).filter((line) => new RegExp(`\\bvolume ${key}\\b`).test(line));
+    const lines = linesWith(guest, id).filter((line) => new RegExp(`\\bvolumes? (?:\\w+, )*${key}\\b`).test(line));
     t.ok(lines.length > 0 && lines.every((line) => because?.test(line) ?? true), `${key}: ${id} ${refused}`, {
       found: guest
         .journal()
         .map((line) => line.text)
-        .filter((line) => new RegExp(`\\bvolume ${key}\\b`).test(line)),
+        .filter((line) => new RegExp(`\\bvolumes? (?:\\w+, )*${key}\\b`).test(line)),
     });
   }
   t.strictSame(

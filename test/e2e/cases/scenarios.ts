@@ -82,6 +82,15 @@ export const scenarios: readonly Scenario[] = [
     judged: { keyName: 'main', passphrase: flatRawPassphrase, scheme: 'flat-raw' },
   },
   {
+    key: 'migrated',
+    disk: handMadeKms('other', passphraseOf, quick),
+    kms: (stage) => [stage.entry('main'), stage.entry('other')],
+    before: 'migrate',
+    after: 'migrate',
+    ...elsewhere,
+    judged: { keyName: 'main' },
+  },
+  {
     key: 'whole',
     sizeMiB: 32,
     disk: luksIn(0, [...quick.slice(0, -2), '--key-size=256', '--sector-size=512']),

@@ -1,17 +1,13 @@
 /** Every scenario that makes or opens a volume, in one guest; then a restart that opens them all again; then stock tools judge. */
-import t from 'tap';
-import { messages } from '../../agent/messages.ts';
-import { idsOf, linesWith, stackTraces } from './cases/journal.ts';
-import { judge } from './cases/judge.ts';
-import { scenarios } from './cases/scenarios.ts';
-import { Stage } from './cases/stage.ts';
-import { makeVolume, volumeText } from './cases/volume-case.ts';
+import type { Test } from 'tap';
+import { messages } from '../../../../agent/messages.ts';
+import { idsOf, linesWith, stackTraces } from '../journal.ts';
+import { judge } from '../judge.ts';
+import { scenarios } from '../scenarios.ts';
+import type { Stage } from '../stage.ts';
+import { makeVolume, volumeText } from '../volume-case.ts';
 
-t.setTimeout(300_000);
-const stage = await new Stage('volumes').open('main');
-t.teardown(() => stage.close());
-
-t.test('every scenario, and what a restart finds', async (t) => {
+export const everyScenario = async (t: Test, stage: Stage): Promise<void> => {
   const scratch = stage.folder('scenarios');
   const made = [];
   for (const scenario of scenarios) made.push({ scenario, ...(await makeVolume(stage, scratch, scenario)) });
@@ -69,4 +65,4 @@ t.test('every scenario, and what a restart finds', async (t) => {
       });
     });
   }
-});
+};

@@ -1,12 +1,12 @@
 /** What the owner of a root key does while guests run, and what the guests do then. Two real minutes of waiting are in here. */
 import type { Test } from 'tap';
-import { messages } from '../../../agent/messages.ts';
-import type { Guest } from '../guest/guest.ts';
-import { fingerprint } from './image.ts';
-import { idsOf, linesWith, stackTraces } from './journal.ts';
-import { judge, type TokenFields, tokenOnDisk } from './judge.ts';
-import type { Stage } from './stage.ts';
-import { type MadeVolume, makeVolume, seeds, volumeText } from './volume-case.ts';
+import { messages } from '../../../../agent/messages.ts';
+import type { Guest } from '../../guest/guest.ts';
+import { fingerprint } from '../image.ts';
+import { idsOf, linesWith, stackTraces } from '../journal.ts';
+import { judge, type TokenFields, tokenOnDisk } from '../judge.ts';
+import type { Stage } from '../stage.ts';
+import { type MadeVolume, makeVolume, seeds, volumeText } from '../volume-case.ts';
 
 /** The service refuses to enable a key within 30 s after it was disabled, and a second rotation within the hour. */
 const enablePause = 31;

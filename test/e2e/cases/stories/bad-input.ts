@@ -1,19 +1,14 @@
 /** Contracts and configurations that a guest must not take: the right message, an end without a stack trace, an untouched disk. */
-import t from 'tap';
-import { messages } from '../../agent/messages.ts';
-import { badInputs, configurationPath, filesOf, volume } from './cases/bad-input.ts';
-import { fingerprint } from './cases/image.ts';
-import { idsOf, linesWith, stackTraces } from './cases/journal.ts';
-import { Stage } from './cases/stage.ts';
-import { makeVolume } from './cases/volume-case.ts';
-import { createGuest } from './guest/guest.ts';
+import type { Test } from 'tap';
+import { messages } from '../../../../agent/messages.ts';
+import { createGuest } from '../../guest/guest.ts';
+import { badInputs, configurationPath, filesOf, volume } from '../bad-input.ts';
+import { fingerprint } from '../image.ts';
+import { idsOf, linesWith, stackTraces } from '../journal.ts';
+import type { Stage } from '../stage.ts';
+import { makeVolume } from '../volume-case.ts';
 
-t.setTimeout(300_000);
-t.jobs = 2;
-const stage = await new Stage('bad-input').open();
-t.teardown(() => stage.close());
-
-t.test('one after the other in a running guest', { buffered: true }, async (t) => {
+export const badContracts = async (t: Test, stage: Stage): Promise<void> => {
   const scratch = stage.folder('shell');
   const { disks, file } = await makeVolume(stage, scratch, { key: volume.key });
   const before = fingerprint(file);
@@ -38,9 +33,9 @@ t.test('one after the other in a running guest', { buffered: true }, async (t) =
   t.notOk(/triseed-data/.test(await guest.check('ls /dev/mapper 2>/dev/null || true')), 'nothing was opened');
   t.equal(await guest.powerOff(), 'poweredOff');
   t.equal(fingerprint(file), before, 'the disk is as it was');
-});
+};
 
-t.test('no contract disk at all, at the start of a guest', { buffered: true }, async (t) => {
+export const noContract = async (t: Test, stage: Stage): Promise<void> => {
   const scratch = stage.folder('no-contract');
   const { disks, file } = await makeVolume(stage, scratch, { key: volume.key });
   const before = fingerprint(file);
@@ -56,4 +51,4 @@ t.test('no contract disk at all, at the start of a guest', { buffered: true }, a
   t.equal(idsOf(guest).at(-1), messages.SERVICE_FAILED.id);
   t.strictSame(stackTraces(guest), []);
   t.equal(fingerprint(file), before);
-});
+};

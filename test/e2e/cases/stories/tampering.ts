@@ -1,20 +1,15 @@
 /** Disks that the agent made, changed behind its back: refused and left alone, or mended. */
-import t from 'tap';
-import { linesWith } from './cases/journal.ts';
-import { judge } from './cases/judge.ts';
-import { up } from './cases/key-stories.ts';
-import { refuseAll } from './cases/refuse.ts';
-import { Stage } from './cases/stage.ts';
-import { damagedFrom, originals, tamperedWith } from './cases/tampering.ts';
-import { type MadeVolume, makeVolume, seeds, type VolumeCase, volumeText } from './cases/volume-case.ts';
-
-t.setTimeout(300_000);
-t.jobs = 2;
-const stage = await new Stage('tampering').open('main');
-t.teardown(() => stage.close());
+import type { Test } from 'tap';
+import { linesWith } from '../journal.ts';
+import { judge } from '../judge.ts';
+import { refuseAll } from '../refuse.ts';
+import type { Stage } from '../stage.ts';
+import { damagedFrom, originals, tamperedWith } from '../tampering.ts';
+import { type MadeVolume, makeVolume, seeds, type VolumeCase, volumeText } from '../volume-case.ts';
+import { up } from './root-keys.ts';
 
 /** A guest with these volumes that comes up, is given a file on each, and is shut down. */
-const run = async (name: string, volumes: readonly VolumeCase[]) => {
+const run = async (stage: Stage, name: string, volumes: readonly VolumeCase[]) => {
   const scratch = stage.folder(name);
   const made: MadeVolume[] = [];
   for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
@@ -33,13 +28,11 @@ const run = async (name: string, volumes: readonly VolumeCase[]) => {
   return { guest, fileOf: (key: string): string => scratch.path(`${key}.img`) };
 };
 
-const { fileOf } = await run('originals', originals);
-
-t.test('tampered with', { buffered: true }, (t) => refuseAll(t, stage, 'tampered', tamperedWith(fileOf)));
-
-t.test('mended', { buffered: true }, async (t) => {
+export const tampering = async (t: Test, stage: Stage): Promise<void> => {
+  const { fileOf } = await run(stage, 'originals', originals);
+  await t.test('refused', (t) => refuseAll(t, stage, 'tampered', tamperedWith(fileOf)));
   const damaged = damagedFrom(fileOf);
-  const { guest, fileOf: mended } = await run('mended', damaged);
+  const { guest, fileOf: mended } = await run(stage, 'mended', damaged);
   for (const { key } of damaged) {
     t.match(linesWith(guest, 'TSD07001I', `volume ${key}:`), [/open-kms: /], key);
     const content = { boots: `${key}\n${key}\n` };
@@ -47,4 +40,4 @@ t.test('mended', { buffered: true }, async (t) => {
       await judge(t, stage, { key, file: mended(key), seeds, keyName: 'main', madeHere: true, content });
     });
   }
-});
+};

@@ -5,13 +5,14 @@
 import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
-import { mixOfTwo, passphraseOf } from './cases/by-hand.ts';
-import { MiB, partitionOf, take } from './cases/image.ts';
-import { tokenOnDisk } from './cases/judge.ts';
-import { disable, rotate, up } from './cases/key-stories.ts';
-import { volumeKeyOf } from './cases/luks-file.ts';
-import { Stage } from './cases/stage.ts';
+import type { Test } from 'tap';
+import { hostPrograms } from '../../guest/recorder.ts';
+import { sweep } from '../../guest/sweep.ts';
+import { mixOfTwo, passphraseOf } from '../by-hand.ts';
+import { MiB, partitionOf, take } from '../image.ts';
+import { tokenOnDisk } from '../judge.ts';
+import { volumeKeyOf } from '../luks-file.ts';
+import type { Stage } from '../stage.ts';
 import {
   handMadeKms,
   luksIn,
@@ -24,33 +25,34 @@ import {
   table,
   type VolumeCase,
   volumeText,
-} from './cases/volume-case.ts';
-import { hostPrograms } from './guest/recorder.ts';
-import { sweep } from './guest/sweep.ts';
-
-t.setTimeout(300_000);
-const stage = await new Stage('secrets').open('main');
-t.teardown(() => stage.close());
+} from '../volume-case.ts';
+import { disable, rotate, up } from './root-keys.ts';
 
 /** systemd-udevd is another name of udevadm, and the guest's init needs umount before anything can be recorded. */
 const recorded = [...hostPrograms.filter((program) => program !== 'udevadm' && program !== 'umount'), 'wipefs'];
 
-const kms: VolumeCase['kms'] = () => [stage.entry('main')];
-const volumes: readonly VolumeCase[] = [
-  { key: 'two' },
-  { key: 'three', kms },
-  { key: 'open', disk: steps(table('metadata', 'data'), metadata({}), luksIn(2)) },
-  { key: 'adopted', kms, disk: handMadeKms('main', passphraseOf, quick) },
-];
+const volumesUnder = (keyName: string): readonly VolumeCase[] => {
+  const kms: VolumeCase['kms'] = (stage) => [stage.entry(keyName)];
+  return [
+    { key: 'two' },
+    { key: 'three', kms },
+    { key: 'open', disk: steps(table('metadata', 'data'), metadata({}), luksIn(2)) },
+    { key: 'adopted', kms, disk: handMadeKms(keyName, passphraseOf, quick) },
+  ];
+};
 
-const headerOf = (file: string): string => {
+const headerOf = (stage: Stage, file: string): string => {
   const piece = stage.piece();
   writeFileSync(piece, take(file, partitionOf(file, 2).offset, 16 * MiB + 4096));
   return piece;
 };
 
 /** What nobody but the agent may know, by name. */
-const secretsOf = async (made: readonly MadeVolume[]): Promise<Readonly<Record<string, string | Uint8Array>>> => {
+const secretsOf = async (
+  stage: Stage,
+  keyName: string,
+  made: readonly MadeVolume[],
+): Promise<Readonly<Record<string, string | Uint8Array>>> => {
   const found: Record<string, string | Uint8Array> = {
     'env seed': seeds.env,
     'workload seed': seeds.workload,
@@ -63,9 +65,9 @@ const secretsOf = async (made: readonly MadeVolume[]): Promise<Readonly<Record<s
   };
   for (const { volume, file } of made) {
     const { wrapped } = volume.key === 'open' ? { wrapped: undefined } : tokenOnDisk(file, stage.piece());
-    const third = wrapped === undefined ? null : await stage.unwrap('main', wrapped);
+    const third = wrapped === undefined ? null : await stage.unwrap(keyName, wrapped);
     const passphrase = passphraseOf({ ...seeds, third });
-    const header = headerOf(file);
+    const header = headerOf(stage, file);
     found[`volume key of ${volume.key}`] = volumeKeyOf(header, passphrase);
     rmSync(header);
     if (third === null) continue;
@@ -76,7 +78,8 @@ const secretsOf = async (made: readonly MadeVolume[]): Promise<Readonly<Record<s
   return found;
 };
 
-t.test('a whole life of volumes leaves no secret anywhere', async (t) => {
+export const noSecretAnywhere = async (t: Test, stage: Stage, keyName: string): Promise<void> => {
+  const volumes = volumesUnder(keyName);
   const scratch = stage.folder('secrets');
   const made: MadeVolume[] = [];
   for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
@@ -100,19 +103,19 @@ t.test('a whole life of volumes leaves no secret anywhere', async (t) => {
   guest.start();
   t.match(await up(guest), /HPL10001I/);
   await guest.check('sync');
-  const secrets = await secretsOf(made);
+  const secrets = await secretsOf(stage, keyName, made);
   t.equal(Object.keys(secrets).length, 5 + volumes.length + 2 * 3);
 
   const running = await sweep({ secrets, guest, files });
   t.strictSame(running.findings, [], 'after formatting, opening and adopting');
   t.ok(['processes', 'journal', ...files, ...guest.consoleFiles].every((place) => running.searched.includes(place)));
 
-  await rotate(stage, 'main');
+  await rotate(stage, keyName);
   await guest.waitForText(/HPL18001I.*three/, 60_000);
   await guest.waitForText(/HPL18001I.*adopted/, 60_000);
   t.strictSame((await sweep({ secrets, guest, files })).findings, [], 'after a rotation');
 
-  await disable(stage, 'main');
+  await disable(stage, keyName);
   t.equal(await guest.waitForExit(120_000), 'restarting');
   t.strictSame((await sweep({ secrets, guest, ended: true, files })).findings, [], 'after a revocation');
 
@@ -138,8 +141,8 @@ t.test('a whole life of volumes leaves no secret anywhere', async (t) => {
   t.ok(
     planted.findings.some(({ secret, form, where }) => secret === 'env seed' && form === 'hex' && where === 'journal'),
   );
-  const header = headerOf(made[0]?.file ?? '');
+  const header = headerOf(stage, made[0]?.file ?? '');
   writeFileSync(header, secrets['volume key of three'] ?? '', { flag: 'a' });
   t.match((await sweep({ secrets, files: [header] })).findings, [{ secret: 'volume key of three', form: 'plain' }]);
   await guest.stop();
-});
+};

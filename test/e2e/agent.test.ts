@@ -1,0 +1,47 @@
+/**
+ * The real agent in real guests, from contract to key daemon, against `triseed kms serve`. Each story is one guest or a few, with many
+ * volumes; two CPUs are shared by four stories, because those about root keys wait most of the time.
+ *
+ *   node test/e2e/agent.test.ts [TEXT]       only the stories whose name holds TEXT; KEEP_GUESTS=1 keeps consoles and disks
+ */
+import t, { type Test } from 'tap';
+import { Stage } from './cases/stage.ts';
+import { badContracts, noContract } from './cases/stories/bad-input.ts';
+import { chains, powerCuts } from './cases/stories/power-cuts.ts';
+import { refusals } from './cases/stories/refusals.ts';
+import { rotations, suspension } from './cases/stories/root-keys.ts';
+import { everyScenario } from './cases/stories/scenarios.ts';
+import { noSecretAnywhere } from './cases/stories/secrets.ts';
+import { tampering } from './cases/stories/tampering.ts';
+
+type Story = (t: Test, stage: Stage) => Promise<void>;
+
+/** The longest first. Stories that change a root key have one of their own. */
+const stories: Readonly<Record<string, Story>> = {
+  'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
+  'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
+  'every scenario, and what a restart finds': everyScenario,
+  'disks tampered with': tampering,
+  ...Object.fromEntries(
+    Object.entries(chains).map(([name, chain]): [string, Story] => [
+      `power cuts: ${name}`,
+      (t, stage) => powerCuts(t, stage, chain),
+    ]),
+  ),
+  ...Object.fromEntries(Object.entries(refusals).map(([name, story]): [string, Story] => [`refused: ${name}`, story])),
+  'no secret anywhere': (t, stage) => noSecretAnywhere(t, stage, 'searched'),
+  'bad contracts': badContracts,
+  'no contract': noContract,
+};
+
+const rootKeys = ['main', 'other', 'suspended', 'deleted', 'long-suspended', 'rotated', 'searched'];
+
+t.setTimeout(1_000_000);
+t.jobs = 4;
+const stage = await new Stage('agent').open(...rootKeys);
+t.teardown(() => stage.close());
+
+const wanted = process.argv[2] ?? '';
+for (const [name, story] of Object.entries(stories)) {
+  if (name.includes(wanted)) t.test(name, { buffered: true }, (t) => story(t, stage));
+}

@@ -91,6 +91,9 @@ export const luksOpen = (
   timeoutMs: keyDerivationLimitMs,
 });
 
+/** Whether a command takes as much memory and time as a key derivation does. */
+export const derivesKeys = ({ program }: Command): boolean => program === cryptsetup;
+
 /** cryptsetup(8) RETURN CODES. */
 export const cryptsetupMeaning = (
   exit: number | null,

@@ -3,6 +3,7 @@ import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { type AppliedVolume, applyPlan, closeVolume } from './apply.ts';
+import { derivesKeys } from './commands.ts';
 import { guardPlan } from './guard.ts';
 import { type Plan, renderSteps } from './plan.ts';
 import { discard, type Preparation, type PreparedVolume, prepareVolume, rehearseVolume } from './prepare.ts';
@@ -10,9 +11,37 @@ import { discard, type Preparation, type PreparedVolume, prepareVolume, rehearse
 /** A root key whose answer is older than this is asked again before its volume is opened. */
 const keyAnswerAgeMs = 20_000;
 
+/** Volumes that are changed at the same time: each that is being made holds a header of 16 MiB in the run folder. */
+const volumesAtOnce = 4;
+/** Runs of cryptsetup at the same time: a key derivation takes 64 MiB, on volumes made elsewhere up to 1 GiB. */
+const derivationsAtOnce = 2;
+
+/** `work`, at most `limit` at a time; the others wait in the order in which they came. */
+const limited = <In, Out>(work: (input: In) => Promise<Out>, limit: number): ((input: In) => Promise<Out>) => {
+  const waiting: (() => void)[] = [];
+  let free = limit;
+  return async (input) => {
+    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+    else free -= 1;
+    try {
+      return await work(input);
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+};
+
+/** `host` that starts few programs at once which derive keys; everything else runs as it comes. */
+const withFewDerivations = (host: Host): Host => {
+  const derive = limited(host.run, derivationsAtOnce);
+  return { ...host, run: (command) => (derivesKeys(command) ? derive(command) : host.run(command)) };
+};
+
 /** Runs all, waits for all: nothing keeps running behind an error. */
 const all = async <In, Out>(inputs: readonly In[], work: (input: In) => Promise<Out>) => {
-  const settled = await Promise.allSettled(inputs.map(work));
+  const settled = await Promise.allSettled(inputs.map((input) => work(input)));
   return {
     done: settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])),
     failed: settled.flatMap((outcome): unknown[] => (outcome.status === 'rejected' ? [outcome.reason] : [])),
@@ -47,7 +76,8 @@ export const prepareAll = async (
   volumes: readonly ContractVolume[],
   preparation: Preparation,
 ): Promise<readonly PreparedVolume[]> => {
-  const { done, failed } = await all(volumes, (volume) => prepareVolume(host, volume, preparation));
+  const calm = withFewDerivations(host);
+  const { done, failed } = await all(volumes, (volume) => prepareVolume(calm, volume, preparation));
   try {
     if (failed.length > 0) throw firstOf(failed);
     refuseSharedDisks(done);
@@ -95,7 +125,9 @@ export const applyAll = async (
   prepared: readonly PreparedVolume[],
   preparation: Preparation,
 ): Promise<readonly Opened[]> => {
-  const { done, failed } = await all(prepared, (volume) => carryOut(host, volume, preparation));
+  const calm = withFewDerivations(host);
+  const one = (volume: PreparedVolume): Promise<Opened> => carryOut(calm, volume, preparation);
+  const { done, failed } = await all(prepared, limited(one, volumesAtOnce));
   if (failed.length === 0) return done;
   for (const { applied } of done) await closeVolume(host, applied);
   throw firstOf(failed);

@@ -10,7 +10,7 @@ import { badContracts, noContract } from './cases/stories/bad-input.ts';
 import { chains, powerCuts } from './cases/stories/power-cuts.ts';
 import { refusals } from './cases/stories/refusals.ts';
 import { rotations, suspension } from './cases/stories/root-keys.ts';
-import { everyScenario } from './cases/stories/scenarios.ts';
+import { everyScenario, manyInSmallGuest } from './cases/stories/scenarios.ts';
 import { noSecretAnywhere } from './cases/stories/secrets.ts';
 import { tampering } from './cases/stories/tampering.ts';
 
@@ -29,6 +29,7 @@ const stories: Readonly<Record<string, Story>> = {
     ]),
   ),
   ...Object.fromEntries(Object.entries(refusals).map(([name, story]): [string, Story] => [`refused: ${name}`, story])),
+  'more new volumes than /run has room for': manyInSmallGuest,
   'no secret anywhere': (t, stage) => noSecretAnywhere(t, stage, 'searched'),
   'bad contracts': badContracts,
   'no contract': noContract,

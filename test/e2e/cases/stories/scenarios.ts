@@ -5,7 +5,7 @@ import { idsOf, linesWith, stackTraces } from '../journal.ts';
 import { judge } from '../judge.ts';
 import { scenarios } from '../scenarios.ts';
 import type { Stage } from '../stage.ts';
-import { makeVolume, volumeText } from '../volume-case.ts';
+import { type MadeVolume, makeVolume, volumeText } from '../volume-case.ts';
 
 export const everyScenario = async (t: Test, stage: Stage): Promise<void> => {
   const scratch = stage.folder('scenarios');
@@ -65,4 +65,23 @@ export const everyScenario = async (t: Test, stage: Stage): Promise<void> => {
       });
     });
   }
+};
+
+/** A header that is being made takes 16 MiB of /run, which is a fifth of the memory (systemd: TMPFS_LIMITS_RUN): not all fit. */
+export const manyInSmallGuest = async (t: Test, stage: Stage): Promise<void> => {
+  const scratch = stage.folder('many');
+  const volumes = Array.from({ length: 7 }, (_, at) => ({ key: `new_${at}`, kms: () => [stage.entry('main')] }));
+  const made: MadeVolume[] = [];
+  for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
+  const guest = await stage.guest(scratch, {
+    name: 'many',
+    volumes: volumes.map((volume) => volumeText(stage, volume)),
+    disks: made.flatMap(({ disks }) => disks),
+    options: { memoryMiB: 512, wantedUnits: ['triseed-volumes.target'] },
+  });
+  guest.start();
+  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 180_000);
+  t.strictSame(linesWith(guest, 'HPL10000E'), []);
+  t.equal(linesWith(guest, 'HPL02002I').length, volumes.length, 'every volume is mounted');
+  t.equal(await guest.powerOff(), 'poweredOff');
 };

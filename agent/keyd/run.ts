@@ -32,6 +32,9 @@ export interface KeyDaemon {
 /** Longest silence between two finished polls that is still healthy, with as much again for a busy machine. */
 const watchdogMs = (pollMs: number): number => 2 * pollMs + 60_000;
 
+/** How long the daemon sleeps when the machine has set no time; events wake it. */
+const longWaitMs = 60 * 60_000;
+
 /** Events in the order they came, and the one timer of the machine. */
 class Inbox {
   readonly #host: Host;
@@ -62,13 +65,10 @@ class Inbox {
         return { kind: 'tick', atMs: nowMs };
       }
       this.#interrupt = new AbortController();
-      await this.#untilInterrupted(this.#tickAtMs === null ? null : this.#tickAtMs - nowMs, this.#interrupt.signal);
+      // Always a timer: with none, Node would find nothing left to do and end the daemon in the middle of its watch.
+      const waitMs = this.#tickAtMs === null ? longWaitMs : this.#tickAtMs - nowMs;
+      await this.#host.clock.sleep(waitMs, this.#interrupt.signal);
     }
-  }
-
-  #untilInterrupted(ms: number | null, signal: AbortSignal): Promise<void> {
-    if (ms !== null) return this.#host.clock.sleep(ms, signal);
-    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   }
 }
 

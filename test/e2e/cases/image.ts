@@ -17,6 +17,12 @@ import { join } from 'node:path';
 
 export const MiB = 1 << 20;
 
+/**
+ * Lets whatever else this process watches go on: consoles, shells, moments of a power cut. Tools are run synchronously, so this
+ * stands between any two that take long.
+ */
+export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 export const tool = (program: string, args: readonly string[], input = ''): string =>
   execFileSync(program, args, { input, stdio: ['pipe', 'pipe', 'pipe'] }).toString('latin1');
 

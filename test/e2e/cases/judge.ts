@@ -5,7 +5,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Test } from 'tap';
 import { passphraseOf, type SeedTexts } from './by-hand.ts';
-import { type Content, checkExt4, copyOut, fileOf, MiB, partitionOf, take, tool } from './image.ts';
+import { breathe, type Content, checkExt4, copyOut, fileOf, MiB, partitionOf, take, tool } from './image.ts';
 import { cryptsetup, type LuksJson, luksJsonOf, opensWith, volumeKeyOf } from './luks-file.ts';
 import type { Stage } from './stage.ts';
 import { fsBytes } from './volume-case.ts';
@@ -115,6 +115,7 @@ export const judge = async (t: Test, stage: Stage, expected: Expected): Promise<
     if (expected.madeHere)
       t.equal(tool('sgdisk', ['--info=2', file]).includes('0FC63DAF-8483-4772-8E79-3D69D8477DE4'), true);
   }
+  await breathe();
   const header = stage.piece();
   writeFileSync(header, take(file, dataPartitionOf(expected).offset, 16 * MiB + 4096), { mode: 0o600 });
   const json = luksJsonOf(header);
@@ -130,12 +131,16 @@ export const judge = async (t: Test, stage: Stage, expected: Expected): Promise<
   const wrapped = token?.wrapped;
   const third = keyName === undefined ? null : await stage.unwrap(keyName, wrapped ?? '');
   if (seeds.third !== null) t.equal(third, seeds.third, 'the stored seed is the one from before');
+  await breathe();
   const passphrase = (expected.passphrase ?? passphraseOf)({ ...seeds, third });
   t.equal(opensWith(header, passphrase), true, 'the passphrase by sha256sum opens the header');
   t.equal(opensWith(header, `${passphrase.slice(0, -1)}x`), false, 'and no other');
+  await breathe();
   const volumeKey = volumeKeyOf(header, passphrase);
   rmSync(header);
+  await breathe();
   if (expected.whole !== true) judgeMetadata(t, expected, stage, wrapped);
+  await breathe();
   judgeContent(t, expected, json, volumeKey, stage);
   return token;
 };

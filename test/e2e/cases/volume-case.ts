@@ -3,7 +3,7 @@ import { chmodSync, readFileSync, rmSync } from 'node:fs';
 import { type Disk, handOver, type Scratch } from '../guest/scratch.ts';
 import type { VolumeText } from '../world/deployment.ts';
 import { mixOfTwo, type SeedTexts } from './by-hand.ts';
-import { blank, type Content, ext4, MiB, partition, partitionOf, put } from './image.ts';
+import { blank, breathe, type Content, ext4, MiB, partition, partitionOf, put } from './image.ts';
 import { makeLuks } from './luks-file.ts';
 import type { KmsEntry, Stage } from './stage.ts';
 
@@ -64,6 +64,7 @@ export const makeVolume = async (stage: Stage, scratch: Scratch, volume: VolumeC
   let third: string | null = null;
   for (const file of files) {
     const sizeBytes = (volume.sizeMiB ?? 132) * MiB;
+    await breathe();
     blank(file, sizeBytes);
     const answer = await volume.disk?.({ file, sizeBytes, stage, seeds, key: volume.key });
     third = typeof answer === 'string' ? answer : null;
@@ -112,7 +113,10 @@ export const table =
 export const steps =
   (...makers: readonly DiskMaker[]): DiskMaker =>
   async (disk) => {
-    for (const maker of makers) await maker(disk);
+    for (const maker of makers) {
+      await breathe();
+      await maker(disk);
+    }
   };
 
 /** An ext4 file system with these files in partition `number`, or on the whole disk for 0. */

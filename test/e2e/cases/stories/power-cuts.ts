@@ -80,6 +80,7 @@ export const powerCuts = async (t: Test, stage: Stage, { volumes, moments }: Cha
     // On a busy machine a boot may be over before its moment is seen; then its power is cut right after.
     const hit = await cutAt(guest, fileOf(moment.on), moment);
     if (hit) cuts += 1;
+    t.strictSame(linesWith(guest, 'HPL10000E'), [], `${what}: nothing that a cut leaves behind is refused`);
     t.comment(`${hit ? 'cut at' : 'came too late for'} ${what}`);
     t.comment(made.map(({ volume, file }) => `${volume.key}: ${stateOf(file)}`).join(', '));
   }

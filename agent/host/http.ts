@@ -201,6 +201,8 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
         if (!socket.connecting) {
           progress.connected = true;
           progress.secured = true;
+          // A kept connection: listeners for what has happened already would pile up on it, request by request.
+          return;
         }
         socket.once('connect', () => {
           progress.connected = true;

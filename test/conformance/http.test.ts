@@ -75,6 +75,19 @@ t.test('a secret body arrives, and its sender keeps it', async (t) => {
   );
 });
 
+t.test('a connection that is used again and again carries no load of listeners', async (t) => {
+  const url = await serving(t, () => reply(200, 'x'));
+  const warnings: string[] = [];
+  const listen = (warning: Error): void => {
+    warnings.push(warning.name);
+  };
+  process.on('warning', listen);
+  for (let at = 0; at < 15; at += 1) t.match(await get(url), { kind: 'answer' });
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', listen);
+  t.same(warnings, []);
+});
+
 t.test('each trouble has its own name', async (t) => {
   const hanging = await serving(t, () => ({ kind: 'hang' }));
   const dropping = await serving(t, () => ({ kind: 'drop' }));

@@ -49,8 +49,15 @@ export const nextPoll = (poll: {
 export const isRefusal = (answer: PollAnswer): boolean => answer.kind !== 'active' && answer.kind !== 'retryable';
 
 /**
- * Grace after a poll that began at `startedMs` was not answered Active. When even its regular end has passed unnoticed (the
- * whole guest was paused), one more poll is granted: the key may be fine. A grace that is already running is never lengthened.
+ * Whether nobody was there to act at `deadlineMs`: the whole guest was paused. A poll or timer that only just missed it, or
+ * one cut short by it after the daemon was killed over and over, is no standstill: that would buy time.
+ */
+const stoodStill = (deadlineMs: number, atMs: number, pollMs: number): boolean =>
+  atMs >= deadlineMs + graceInterval(pollMs);
+
+/**
+ * Grace after a poll that began at `startedMs` was not answered Active. When the guest stood still beyond its regular end,
+ * one more poll is granted: the key may be fine. A grace that is already running is never lengthened.
  */
 export const graceAfter = (
   volume: VolumeState,
@@ -66,7 +73,7 @@ export const graceAfter = (
   const regularMs = volume.kmsTimeoutMs === 0 ? Math.min(dueMs, poll.startedMs + withoutTimeoutMs) : dueMs;
   return {
     sinceMs: poll.startedMs,
-    deadlineMs: regularMs > poll.atMs ? regularMs : poll.atMs + graceInterval(pollMs),
+    deadlineMs: stoodStill(regularMs, poll.atMs, pollMs) ? poll.atMs + graceInterval(pollMs) : regularMs,
     attempts: 1,
     refused: poll.refused,
   };

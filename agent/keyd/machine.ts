@@ -30,16 +30,16 @@ export const prepare = (configuration: WatchConfiguration): State => ({
   })),
 });
 
-/** A volume nobody noticed losing its key in time: the whole guest stood still. It gets one prompt last poll. */
-const graceAfterStandstill = (state: State, atMs: number): Step => {
+/** A volume nobody noticed losing its key in time; when the whole guest stood still it gets one prompt last poll. */
+const graceOfOverdue = (state: State, atMs: number): Step => {
   const overdue = state.volumes.filter(
     (volume) => volume.grace === null && deadlineOf(volume, keyOf(state, volume), state.pollMs) <= atMs,
   );
   if (overdue.length === 0) return { state, effects: [] };
-  const standstill = { startedMs: atMs, atMs, refused: false };
+  const unnoticed = { startedMs: atMs, atMs, refused: false };
   const late = overdue.map((volume) => ({
     ...volume,
-    grace: { ...graceAfter(volume, keyOf(state, volume), standstill, state.pollMs), attempts: 0 },
+    grace: { ...graceAfter(volume, keyOf(state, volume), unnoticed, state.pollMs), attempts: 0 },
   }));
   const keys = state.keys.map((key) =>
     key.poll.kind === 'waiting' && late.some((volume) => volume.key === key.key)
@@ -48,17 +48,18 @@ const graceAfterStandstill = (state: State, atMs: number): Step => {
   );
   const next = withVolumes({ ...state, keys }, late);
   const warnings = late.map((volume) =>
-    warning(volume, volume.grace.deadlineMs, atMs, 'it was not polled in time, the guest stood still'),
+    warning(volume, volume.grace.deadlineMs, atMs, 'no poll of it was answered in time'),
   );
   return { state: next, effects: [{ kind: 'keep', kept: keptOf(next) }, ...warnings] };
 };
 
 const tick = (state: State, atMs: number): Step => {
-  const expired = state.volumes.find(({ grace }) => grace !== null && grace.deadlineMs <= atMs);
+  const noticed = graceOfOverdue(state, atMs);
+  const expired = noticed.state.volumes.find(({ grace }) => grace !== null && grace.deadlineMs <= atMs);
   if (expired !== undefined) {
-    return revoke(state, expired.volume, 'the key was not active again within kmsTimeout', []);
+    const warnings = noticed.effects.filter(({ kind }) => kind === 'message');
+    return revoke(noticed.state, expired.volume, 'the key was not active again within kmsTimeout', warnings);
   }
-  const noticed = graceAfterStandstill(state, atMs);
   const upkept = noticed.state.volumes.map((volume) => upkeepAfterTick(volume, atMs));
   const next = withVolumes(
     noticed.state,

@@ -69,7 +69,7 @@ const world = (given: {
     .map((made) => ({ ...made, configuration: { ...made.configuration, provenAtMs: made.startMs } }));
 
 const anything = fc.array(fc.oneof(goodPoll, badPoll), { minLength: 1, maxLength: 30 });
-const runs = { numRuns: 150, seed: 20261121 };
+const runs = { numRuns: 150 };
 
 const windowOf = (kmsTimeoutMs: number): number => (kmsTimeoutMs === 0 ? unreachableWindowMs : kmsTimeoutMs);
 
@@ -177,6 +177,30 @@ t.test('a store is asked for only with what a finished rewrap delivered, and a s
   );
 });
 
+/**
+ * Found by the property below: killed twice, the daemon has no answer of key-2 before the deadline of volume-1, and its
+ * last poll is cut short exactly there. That is no standstill of the guest.
+ */
+const killedBeforeEveryAnswer: World = {
+  configuration: {
+    bootId: 'boot-1',
+    pollMs: 5_000,
+    onRevoked: 'grace',
+    provenAtMs: 0,
+    volumes: [
+      { volume: 'volume-0', key: 'key-1', kmsTimeoutMs: 10 * minuteMs, wrapped: 'wrapped-0', keyVersion: 'first' },
+      { volume: 'volume-1', key: 'key-2', kmsTimeoutMs: 1 * minuteMs, wrapped: 'wrapped-0', keyVersion: 'first' },
+      { volume: 'volume-2', key: 'key-1', kmsTimeoutMs: 10 * minuteMs, wrapped: 'wrapped-0', keyVersion: 'first' },
+    ],
+  },
+  polls: [{ answer: 'hang', slowness: 0, jitter: 0 }],
+  rewraps: [false],
+  stores: [false],
+  restartsAfter: [2, 4],
+  startMs: 0,
+  horizonMs: 30 * minuteMs,
+};
+
 t.test('killing and starting the daemon never buys time', async () => {
   const silent = fc.array(pollOf(fc.constant('hang' as const)), { minLength: 1, maxLength: 2 });
   fc.assert(
@@ -185,7 +209,7 @@ t.test('killing and starting the daemon never buys time', async () => {
       const deadline = Math.min(...given.configuration.volumes.map(({ kmsTimeoutMs }) => windowOf(kmsTimeoutMs)));
       return revoked !== null && revoked <= given.startMs + given.configuration.pollMs + deadline;
     }),
-    runs,
+    { ...runs, examples: [[killedBeforeEveryAnswer]] },
   );
 });
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { probeBlank } from '../../../agent/volumes/blank.ts';
 import { mebibyte, type ReadAt } from '../../../agent/volumes/device-bytes.ts';
-import { sampleDevice, tool } from './sample-device.ts';
+import { sampleDevice, tool } from '../../fakes/sample-device.ts';
 
 /** A large device of zeros with single bytes set, and a record of what was read. */
 const device = (sizeBytes: number, marks: readonly number[] = []) => {

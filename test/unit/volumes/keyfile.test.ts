@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import { parseKeyfile, renderKeyfile, seedFactOf } from '../../../agent/volumes/keyfile.ts';
-import { tool } from './sample-device.ts';
+import { tool } from '../../fakes/sample-device.ts';
 
 const longest = 'A'.repeat(60 * 1024);
 

@@ -12,7 +12,7 @@ import {
   renderOurTable,
   tableRanges,
 } from '../../../agent/volumes/partition-table.ts';
-import { readerOf, sampleDevice, tool } from './sample-device.ts';
+import { readerOf, sampleDevice, tool } from '../../fakes/sample-device.ts';
 
 const guids = {
   diskGuid: '5b1c7e52-93d5-4c36-9c6e-0a3f4b8ad001',

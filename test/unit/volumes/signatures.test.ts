@@ -6,7 +6,7 @@ import { hasCode } from '../../../agent/errors.ts';
 import type { Command, CommandResult, Host } from '../../../agent/ports.ts';
 import { mebibyte } from '../../../agent/volumes/device-bytes.ts';
 import { parseSignatures, readSignatures } from '../../../agent/volumes/signatures.ts';
-import { sampleDevice, tool } from './sample-device.ts';
+import { sampleDevice, tool } from '../../fakes/sample-device.ts';
 
 const result = (change: Partial<CommandResult>): CommandResult => ({
   exit: 0,

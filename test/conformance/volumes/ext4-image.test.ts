@@ -5,7 +5,7 @@ import t from 'tap';
 import { type DeviceWrite, mebibyte } from '../../../agent/volumes/device-bytes.ts';
 import { type ImageRequest, maximumContentBytes, renderImage } from '../../../agent/volumes/ext4-image.ts';
 import { readRootFile } from '../../../agent/volumes/ext4-reader.ts';
-import { readerOf, sampleDevice, tool } from './sample-device.ts';
+import { readerOf, sampleDevice, tool } from '../../fakes/sample-device.ts';
 
 const request: ImageRequest = {
   sizeBytes: 99 * mebibyte,

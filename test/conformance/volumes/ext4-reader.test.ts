@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { mebibyte, type ReadAt } from '../../../agent/volumes/device-bytes.ts';
 import { maximumFileBytes, type RootFileRead, readRootFile } from '../../../agent/volumes/ext4-reader.ts';
-import { readerOf, sampleDevice, tool } from './sample-device.ts';
+import { readerOf, sampleDevice, tool } from '../../fakes/sample-device.ts';
 
 const wrapped = 'eyJjaXBoZXJ0ZXh0Ijoic29tZXRoaW5nIHdyYXBwZWQifQ==';
 const work = t.testdir({ plain: { keyfile: wrapped } });

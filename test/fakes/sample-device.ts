@@ -1,7 +1,7 @@
 /** Devices for tests: a buffer or a plain sparse file behind the read function, and the stock tools that judge them. */
 import { execFile } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import type { DeviceWrite, ReadAt } from '../../../agent/volumes/device-bytes.ts';
+import type { DeviceWrite, ReadAt } from '../../agent/volumes/device-bytes.ts';
 
 /** Rejects exactly as the port does when asked beyond the end, so an unchecked offset fails the test. */
 const checkRange = (offset: number, length: number, sizeBytes: number): void => {

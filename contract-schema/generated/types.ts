@@ -25,6 +25,14 @@ export type Workload = {
   triseed?: TriseedKnobs;
 };
 /**
+ * A name: letters, digits, hyphen, underscore and dot, beginning with a letter or digit
+ */
+export type PlayName = string;
+/**
+ * Base64 on one line
+ */
+export type Base64 = string;
+/**
  * One half of a volume's passphrase: at least 15 characters out of letters, digits and !@#$%^&*(),.?":{}|<>_-
  */
 export type Seed = string;
@@ -42,17 +50,17 @@ export type Logging = {
   syslog?: Syslog;
 };
 /**
- * One or more PEM certificates, or base64 of the whole PEM text
+ * One or more PEM certificates one after the other, or base64 of the whole PEM text
+ */
+export type CertificatesText = string;
+/**
+ * One PEM certificate, or base64 of the whole PEM text
  */
 export type CertificateText = string;
 /**
- * A PEM private key (PKCS#8 is the safe choice), or base64 of the whole PEM text
+ * A PEM private key without a passphrase (PKCS#8 is the safe choice), or base64 of the whole PEM text
  */
 export type PrivateKeyText = string;
-/**
- * Base64 on one line
- */
-export type Base64 = string;
 /**
  * The deployer's half of one volume
  */
@@ -94,6 +102,25 @@ export type EnvVolume = {
    */
   volumeID?: string;
 };
+/**
+ * Bare metal confidential containers only: the header of the Secure Execution image. A YAML text behind a pipe sign, or a mapping.
+ */
+export type BootBlock =
+  | string
+  | {
+      /**
+       * Base64 of the Secure Execution header
+       */
+      sehdr?: string;
+    };
+/**
+ * An IPv4 address and the length of its prefix
+ */
+export type AddressWithPrefix = string;
+/**
+ * An IPv4 address
+ */
+export type Address = string;
 
 /**
  * The types of all documents by the name of their schema.
@@ -102,6 +129,7 @@ export interface SchemaTypes {
   workload: Workload;
   env: Env;
   contract: OuterContract;
+  network: NetworkConfigurationFile;
   agent: AgentConfigurationFile;
 }
 /**
@@ -161,17 +189,225 @@ export interface PlayResource {
    */
   apiVersion: 'v1';
   /**
-   * Kind of the resource
+   * Kind of the resource: nothing but Pod and ConfigMap is read
    */
   kind: 'Pod' | 'ConfigMap';
+  metadata: PlayMetadata;
+  spec?: PodSpec;
   /**
-   * Name and labels of the resource
+   * Texts of a ConfigMap. Values must be strings: put numbers and booleans in quotes.
    */
-  metadata?: {};
+  data?: {
+    /**
+     * One text
+     */
+    [k: string]: string;
+  };
   /**
-   * Containers and volumes of a Pod
+   * Bytes of a ConfigMap, in base64
    */
-  spec?: {};
+  binaryData?: {
+    [k: string]: Base64;
+  };
+}
+/**
+ * Name and labels of the resource
+ */
+export interface PlayMetadata {
+  name: PlayName;
+  /**
+   * Labels of the resource. Values must be strings.
+   */
+  labels?: {
+    /**
+     * One label
+     */
+    [k: string]: string;
+  };
+  /**
+   * Annotations of the resource. Values must be strings.
+   */
+  annotations?: {
+    /**
+     * One annotation
+     */
+    [k: string]: string;
+  };
+}
+/**
+ * Containers and volumes of a Pod
+ */
+export interface PodSpec {
+  /**
+   * The containers of the Pod, at least one
+   *
+   * @minItems 1
+   */
+  containers: PodContainer[];
+  /**
+   * Containers that run to their end, one after the other, before the others start
+   */
+  initContainers?: PodContainer[];
+  /**
+   * What containers may mount
+   */
+  volumes?: PodVolume[];
+  /**
+   * When a container that ends is started again; Always when absent
+   */
+  restartPolicy?: 'Always' | 'OnFailure' | 'Never';
+}
+/**
+ * One container
+ */
+export interface PodContainer {
+  name: PlayName;
+  /**
+   * Image reference with registry and digest, or with a tag and a key in images.rhs
+   */
+  image: string;
+  /**
+   * Program and its first arguments, replacing the entry point of the image
+   *
+   * Items: One word of the command
+   */
+  command?: string[];
+  /**
+   * Arguments, replacing those of the image
+   *
+   * Items: One argument
+   */
+  args?: string[];
+  /**
+   * Folder the program starts in
+   */
+  workingDir?: string;
+  /**
+   * Environment variables of the container
+   */
+  env?: ContainerVariable[];
+  /**
+   * Environment variables out of ConfigMaps; contract.config.map holds those of the contract
+   */
+  envFrom?: VariablesSource[];
+  /**
+   * Ports to be reached from outside; each needs hostPort and containerPort
+   */
+  ports?: ContainerPort[];
+  /**
+   * Volumes of the Pod mounted in the container
+   */
+  volumeMounts?: VolumeMount[];
+}
+/**
+ * One environment variable
+ */
+export interface ContainerVariable {
+  /**
+   * Name of the variable
+   */
+  name: string;
+  /**
+   * Value of the variable. It must be a string: put numbers and booleans in quotes.
+   */
+  value?: string;
+  valueFrom?: VariableSource;
+}
+/**
+ * Where the value comes from instead
+ */
+export interface VariableSource {
+  configMapKeyRef?: ConfigMapKeyReference;
+}
+/**
+ * A key of a ConfigMap
+ */
+export interface ConfigMapKeyReference {
+  name: PlayName;
+  /**
+   * Key in the ConfigMap
+   */
+  key: string;
+  /**
+   * true: the ConfigMap or its key may be absent
+   */
+  optional?: boolean;
+}
+/**
+ * One source of variables
+ */
+export interface VariablesSource {
+  configMapRef?: ConfigMapReference;
+}
+/**
+ * A ConfigMap by its name
+ */
+export interface ConfigMapReference {
+  name: PlayName;
+  /**
+   * true: the ConfigMap may be absent
+   */
+  optional?: boolean;
+}
+/**
+ * One port. Without hostPort nothing is bound.
+ */
+export interface ContainerPort {
+  /**
+   * Port inside the container
+   */
+  containerPort: number;
+  /**
+   * Port of the guest
+   */
+  hostPort?: number;
+  /**
+   * Address of the guest; all when absent
+   */
+  hostIP?: string;
+  /**
+   * Protocol; TCP when absent
+   */
+  protocol?: 'TCP' | 'UDP' | 'SCTP';
+}
+/**
+ * One volume mounted in a container
+ */
+export interface VolumeMount {
+  name: PlayName;
+  /**
+   * Absolute path in the container; podman options such as :Z,U may follow
+   */
+  mountPath: string;
+  /**
+   * Folder inside the volume
+   */
+  subPath?: string;
+  /**
+   * true: the container cannot write
+   */
+  readOnly?: boolean;
+}
+/**
+ * One volume of a Pod: a folder of the guest, or a ConfigMap
+ */
+export interface PodVolume {
+  name: PlayName;
+  hostPath?: HostPath;
+  configMap?: ConfigMapReference;
+}
+/**
+ * A file or folder of the guest; a relative path begins in the unpacked archive
+ */
+export interface HostPath {
+  /**
+   * Path in the guest: the mount of a data volume, or below it
+   */
+  path: string;
+  /**
+   * What must be found there
+   */
+  type?: '' | 'DirectoryOrCreate' | 'Directory' | 'FileOrCreate' | 'File' | 'Socket' | 'CharDevice' | 'BlockDevice';
 }
 /**
  * Settings for confidential containers
@@ -307,6 +543,8 @@ export interface Env {
    */
   signingKey?: string;
   'confidential-containers'?: EnvConfidentialContainers;
+  'host-attestation'?: HostAttestation;
+  'crypto-pt'?: CryptoPassThrough;
   triseed?: TriseedKnobs;
 }
 /**
@@ -338,7 +576,7 @@ export interface Syslog {
    * TCP port; 6514 when absent
    */
   port?: number;
-  server: CertificateText;
+  server: CertificatesText;
   cert?: CertificateText;
   key?: PrivateKeyText;
 }
@@ -390,6 +628,59 @@ export interface Grep11Metadata {
  */
 export interface EnvConfidentialContainers {}
 /**
+ * Host key documents by a name of your choice, for guests that attest the machine they run on
+ */
+export interface HostAttestation {
+  [k: string]: HostKeyDocument;
+}
+/**
+ * One host key document
+ */
+export interface HostKeyDocument {
+  /**
+   * What the machine is
+   */
+  description?: string;
+  /**
+   * Base64 of the host key document certificate
+   */
+  'host-key-doc': string;
+}
+/**
+ * Secrets that bind crypto adapters to the guest
+ */
+export interface CryptoPassThrough {
+  /**
+   * true: the secret store is closed after these secrets
+   */
+  lock?: boolean;
+  [k: string]: CryptoSecret | boolean | undefined;
+}
+/**
+ * One secret
+ *
+ * This interface was referenced by `CryptoPassThrough`'s JSON-Schema definition
+ * via the `patternProperty` "^index-[0-9]+$".
+ */
+export interface CryptoSecret {
+  /**
+   * Kind of the entry; secret
+   */
+  type?: string;
+  /**
+   * Adapter and domain, such as 07.0053, in quotes
+   */
+  'domain-id'?: string;
+  /**
+   * Base64 of the 32 bytes of the secret
+   */
+  secret?: string;
+  /**
+   * Verification pattern of the master key, in hex, in quotes
+   */
+  mkvp?: string;
+}
+/**
  * The whole contract as delivered. Sections are strings: a token, or YAML text behind a pipe sign.
  */
 export interface OuterContract {
@@ -409,6 +700,81 @@ export interface OuterContract {
    * Base64 of the RSA signature over workload and env as delivered
    */
   envWorkloadSignature?: string;
+  boot?: BootBlock;
+}
+/**
+ * network-config: a file of its own beside the contract on the NoCloud disk of an on-premises guest. IPv4 only.
+ */
+export interface NetworkConfigurationFile {
+  network: NetworkConfiguration;
+}
+/**
+ * The whole configuration
+ */
+export interface NetworkConfiguration {
+  /**
+   * Version of the format
+   */
+  version?: number;
+  /**
+   * Interfaces by name: enc and digits, at least one
+   */
+  ethernets: {
+    [k: string]: Ethernet;
+  };
+}
+/**
+ * One interface
+ *
+ * This interface was referenced by `undefined`'s JSON-Schema definition
+ * via the `patternProperty` "^enc[0-9]+$".
+ */
+export interface Ethernet {
+  /**
+   * true: addresses, routes and name servers come from DHCP; false: give them here
+   */
+  dhcp4: boolean;
+  /**
+   * IPv4 addresses with the length of their prefix
+   *
+   * @minItems 1
+   */
+  addresses?: AddressWithPrefix[];
+  gateway4?: Address;
+  /**
+   * Largest packet in bytes
+   */
+  mtu?: number;
+  /**
+   * Routes beside the default one of gateway4
+   */
+  routes?: Route[];
+  nameservers?: Nameservers;
+}
+/**
+ * One route
+ */
+export interface Route {
+  /**
+   * IPv4 prefix that is reached by this route; 0.0.0.0/0 is everything
+   */
+  to: string;
+  via: Address;
+}
+/**
+ * Name servers and search domains
+ */
+export interface Nameservers {
+  /**
+   * IPv4 addresses of name servers
+   */
+  addresses: Address[];
+  /**
+   * Domains that are tried after short names
+   *
+   * Items: One domain
+   */
+  search?: string[];
 }
 /**
  * The agent's own configuration, part of the measured image: /etc/triseed/agent.yaml

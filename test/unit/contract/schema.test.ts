@@ -7,7 +7,7 @@ import { parseConfiguration } from '../../../agent/configuration-parse.ts';
 import { hasCode } from '../../../agent/errors.ts';
 
 const root = join(import.meta.dirname, '../../..');
-const names = ['common', 'workload', 'env', 'contract', 'agent', 'profiles'];
+const names = ['common', 'play', 'workload', 'env', 'contract', 'network', 'agent', 'profiles'];
 
 /** Every schema of a field: below `properties`, `patternProperties`, `additionalProperties`, `items`, or a patch. */
 const fieldsOf = (schema: unknown, path: string): { path: string; field: Record<string, unknown> }[] => {
@@ -23,7 +23,7 @@ const fieldsOf = (schema: unknown, path: string): { path: string; field: Record<
         : [];
     return [
       ...own.filter(({ field }) => typeof field === 'object'),
-      ...(key === 'examples' || key === 'default' ? [] : fieldsOf(value, here)),
+      ...(['examples', 'default', 'if'].includes(key) ? [] : fieldsOf(value, here)),
     ];
   });
 };
@@ -56,7 +56,7 @@ t.test('validators need no code generation at run time', async (t) => {
     options,
   );
   t.equal(result.stdout, 'false', result.stderr);
-  for (const file of ['contract-validators.js', 'agent-validator.js']) {
+  for (const file of ['contract-validators.js', 'network-validator.js', 'agent-validator.js']) {
     const text = readFileSync(join(root, 'contract-schema/generated', file), 'utf8');
     t.notOk(/new Function|[^.\w]eval\(|^import /m.test(text), `${file} stands alone`);
   }

@@ -12,10 +12,9 @@ import { checkContract } from './check.ts';
 import { type DeliveredContract, sectionNames } from './delivered.ts';
 import { isToken, isUnambiguous, iterations, renderToken, saltLength, type TokenPrefix } from './envelope.ts';
 import { hasErrors, type ParsedGround } from './finding.ts';
-import { insertSigningKey } from './insert-key.ts';
 import { outdent } from './outdent.ts';
-import { parseGround } from './parse-ground.ts';
 import { fingerprintOf, parseCarriedKey } from './public-key.ts';
+import { placeSigningKey } from './signing-key.ts';
 import type { Finding, Profile, SectionName } from './types.ts';
 import { signedText } from './verify.ts';
 import { sign, wrapPassphrase } from './webcrypto.ts';
@@ -90,28 +89,9 @@ const plainText = (delivered: DeliveredContract, ground: ParsedGround, name: Sec
 };
 
 const withSigningKey = (ground: ParsedGround, text: string, pem: string): string => {
-  const read = parseGround(text, ground.section);
-  if (read.kind === 'refused') throw unsealable('env cannot stand alone; write "env: |"');
-  const { document } = read.value;
-  const { signingKey } = document.value as { readonly signingKey?: unknown };
-  if (signingKey !== undefined) {
-    if (typeof signingKey === 'string' && sameKey(signingKey, pem)) return text;
-    throw unsealable('env already holds another signingKey; remove it, or seal with that key');
-  }
-  const inserted = insertSigningKey(document, Buffer.from(pem, 'utf8').toString('base64'));
-  if (inserted === null)
-    throw unsealable('no signingKey line can be added to env as it is written; put each key on a line of its own');
-  return inserted;
-};
-
-/** The very same key and, when there is one, the very same certificate. */
-const sameKey = (carried: string, pem: string): boolean => {
-  const [ours, theirs] = [parseCarriedKey(pem), parseCarriedKey(carried)];
-  if (ours.kind !== 'key' || theirs.kind !== 'key') return false;
-  return (
-    fingerprintOf(ours.value.key) === fingerprintOf(theirs.value.key) &&
-    ours.value.certificate?.notAfter.getTime() === theirs.value.certificate?.notAfter.getTime()
-  );
+  const placed = placeSigningKey(ground, text, pem);
+  if (placed.kind === 'refused') throw unsealable(placed.reason);
+  return placed.text;
 };
 
 /** Values with long lines unfolded, tokens as plain scalars. Comments of the outer document are not carried over. */

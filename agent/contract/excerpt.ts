@@ -6,6 +6,8 @@ import { positionOf, type StrictDocument, type YamlPath } from './strict-yaml.ts
 
 const hidden = '[hidden]';
 const maxWidth = 100;
+/** Of lines with millions of characters no more than this is looked at, in characters. */
+const maxLine = 10_000;
 
 const harmlessKeys: ReadonlySet<string> = new Set([
   'type',
@@ -44,7 +46,7 @@ const lineAround = (text: string, offset: number): { readonly start: number; rea
 export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
 
 const withCaret = (shown: string, caret: number): string => {
-  const line = printable(shown).replace(/\s+$/, '');
+  const line = printable(shown.slice(0, caret + maxLine)).trimEnd();
   const from = caret > maxWidth - 20 ? caret - maxWidth / 2 : 0;
   const cut = `${from > 0 ? '…' : ''}${line.slice(from, from + maxWidth)}${line.length > from + maxWidth ? '…' : ''}`;
   return `${cut}\n${' '.repeat(Math.max(0, caret - from + (from > 0 ? 1 : 0)))}^`;
@@ -79,7 +81,7 @@ export const excerptOf = (document: StrictDocument, offset: number, showsValues:
 /** The line of a document that does not parse: nothing but its key can be told apart from a secret. */
 export const excerptOfUnparsed = (text: string, offset: number): string => {
   const { start, end } = lineAround(text, offset);
-  const line = text.slice(start, end);
+  const line = text.slice(start, Math.min(end, start + maxLine));
   const key = /^\s*(?:- +)*(?:[A-Za-z0-9_.-]{1,64}\s*:)?/u.exec(line)?.[0] ?? '';
   const rest = line.slice(key.length).trim() === '' ? '' : ` ${hidden}`;
   const { column } = positionOf(text, offset);

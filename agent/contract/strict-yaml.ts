@@ -2,10 +2,9 @@
  * YAML as hostile input: core schema of YAML 1.2, no merge keys, no tags of other schemas, keys unique and textual,
  * aliases and sizes capped, warnings are errors. Everything later reads the plain data made here, never the nodes.
  */
-import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseDocument } from 'yaml';
+import { type Alias, isAlias, isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
+import { composeYaml, maxDepth } from './compose-yaml.ts';
 
-/** Enough for any contract; the yaml package itself stops at a nesting of about 800. */
-const maxDepth = 64;
 /** Nodes visited while expanding aliases: bounds "billion laughs" documents. */
 const maxNodes = 100_000;
 const maxAliases = 100;
@@ -77,12 +76,16 @@ const offsetOf = (node: unknown): number => (node as Node | null)?.range?.[0] ??
 /** Turns nodes into plain data with own limits, recording where each value stands. */
 class Reader {
   readonly places: YamlPlace[] = [];
-  readonly #document: ReturnType<typeof parseDocument>;
+  /** Anchors as they stand where reading has come to; a later one of the same name takes its place. */
+  readonly #anchors = new Map<string, Node>();
+  /** What each alias meant where it is written. Asking the package walks the whole document for every alias. */
+  readonly #targets = new Map<Alias, Node>();
+  readonly #quoted: ReadonlyMap<number, string>;
   #nodes = 0;
   #aliases = 0;
 
-  constructor(document: ReturnType<typeof parseDocument>) {
-    this.#document = document;
+  constructor(quoted: ReadonlyMap<number, string>) {
+    this.#quoted = quoted;
   }
 
   read(node: unknown, path: YamlPath, keyOffset: number, expanding: boolean): YamlValue {
@@ -95,10 +98,12 @@ class Reader {
     if (isAlias(node)) {
       this.#aliases += 1;
       if (this.#aliases > maxAliases) refuse('YAML_LIMIT', `more than ${maxAliases} aliases`);
-      const target = node.resolve(this.#document);
-      if (target === undefined) return refuse('YAML_SYNTAX', `alias *${node.source} has no anchor`);
+      const target = this.#targets.get(node) ?? this.#anchors.get(node.source);
+      if (target === undefined) return refuse('YAML_SYNTAX', 'an alias has no anchor');
+      this.#targets.set(node, target);
       return this.read(target, path, keyOffset, true);
     }
+    if (!expanding) this.#note(node);
     const [start = 0, end = start] = (node as Node | null)?.range ?? [keyOffset, keyOffset];
     if (!expanding) {
       const style = isScalar(node) && node.type === 'BLOCK_LITERAL' ? 'literal' : 'other';
@@ -108,7 +113,7 @@ class Reader {
     if (isSeq(node)) {
       return node.items.map((item, index) => this.read(item, [...path, index], offsetOf(item), expanding));
     }
-    const value = isScalar(node) ? node.value : null;
+    const value = isScalar(node) ? (this.#quoted.get(start) ?? node.value) : null;
     if (typeof value === 'string') {
       // An escape in a double-quoted scalar can make what the text check has not seen.
       const problem = characterProblem(value);
@@ -117,6 +122,11 @@ class Reader {
     }
     if (value === null || typeof value === 'boolean' || typeof value === 'number') return value;
     return refuse('YAML_SYNTAX', 'this kind of value is not allowed');
+  }
+
+  #note(node: unknown): void {
+    const { anchor } = (node ?? {}) as { readonly anchor?: string };
+    if (anchor !== undefined) this.#anchors.set(anchor, node as Node);
   }
 
   #mapping(
@@ -128,6 +138,7 @@ class Reader {
     const entries = new Map<string, YamlValue>();
     for (const { key, value } of pairs) {
       const offset = offsetOf(key);
+      if (!expanding) this.#note(key);
       if (!isScalar(key) || key.value === null || typeof key.value === 'object') {
         return refuse('YAML_KEY', 'a key must be plain text', offset);
       }
@@ -150,15 +161,16 @@ export const parseStrictYaml = (text: string): YamlOutcome => {
   const character = characterProblem(text);
   if (character !== null) return refused({ code: 'YAML_CHARACTER', path: [], ...character });
   // Own check of unique keys: the one of the package takes quadratic time in the keys of one mapping.
-  const document = parseDocument(text, {
+  const composed = composeYaml(text, {
     schema: 'core',
     version: '1.2',
     strict: true,
     uniqueKeys: false,
     resolveKnownTags: false,
     merge: false,
-    prettyErrors: false,
   });
+  if (composed.kind === 'refused') return refused({ code: 'YAML_LIMIT', path: [], ...composed });
+  const { document, nextDocument, quoted } = composed;
   const problems = [...document.errors, ...document.warnings].slice(0, 20).map(
     (problem): YamlProblem => ({
       code: limitCodes.has(problem.code) ? 'YAML_LIMIT' : 'YAML_SYNTAX',
@@ -167,12 +179,15 @@ export const parseStrictYaml = (text: string): YamlOutcome => {
       reason: reasonOf(problem.code),
     }),
   );
+  if (nextDocument !== null) {
+    problems.push({ code: 'YAML_SYNTAX', offset: nextDocument, path: [], reason: 'more than one YAML document' });
+  }
   if (problems.length > 0) return { kind: 'refused', problems };
   if (document.directives?.yaml.explicit === true && document.directives.yaml.version !== '1.2') {
     return refused({ code: 'YAML_DIRECTIVE', offset: 0, path: [], reason: 'only YAML 1.2 is read' });
   }
   try {
-    const reader = new Reader(document);
+    const reader = new Reader(quoted);
     const value = reader.read(document.contents, [], offsetOf(document.contents), false);
     return { kind: 'parsed', document: { text, value, places: reader.places } };
   } catch (error) {
@@ -190,7 +205,6 @@ const wording: Readonly<Record<string, string>> = {
   BLOCK_IN_FLOW: 'a block value inside brackets',
   MISSING_CHAR: 'a character such as a colon, quote or bracket is missing',
   MULTILINE_IMPLICIT_KEY: 'a key runs over several lines: a colon is missing',
-  MULTIPLE_DOCS: 'more than one YAML document',
   TAB_AS_INDENT: 'a tab is used for indentation',
   TAG_RESOLVE_FAILED: 'this YAML tag is not allowed',
   UNEXPECTED_TOKEN: 'unexpected text',
@@ -211,9 +225,13 @@ export const decodeUtf8 = (bytes: Uint8Array): string | null => {
 
 /** 1-based line and column of character `offset`. */
 export const positionOf = (text: string, offset: number): { readonly line: number; readonly column: number } => {
-  const before = text.slice(0, offset);
-  const lineStart = before.lastIndexOf('\n') + 1;
-  return { line: before.split('\n').length, column: offset - lineStart + 1 };
+  let line = 1;
+  let lineStart = 0;
+  for (let end = text.indexOf('\n'); end !== -1 && end < offset; end = text.indexOf('\n', lineStart)) {
+    line += 1;
+    lineStart = end + 1;
+  }
+  return { line, column: offset - lineStart + 1 };
 };
 
 export const isMapping = (value: YamlValue | undefined): value is YamlMapping =>

@@ -1,11 +1,14 @@
 /** A whole contract checked for its author: every finding that can be had, with or without the contract key. */
 import type { KeyObject } from 'node:crypto';
-import { openSection, openText } from './decrypt.ts';
-import { type DeliveredContract, readDelivered, readDocument, sectionNames } from './delivered.ts';
+import { authorFindings } from './author-rules.ts';
+import { openText } from './decrypt.ts';
+import { type DeliveredContract, readDelivered, readDocument, sectionGround, sectionNames } from './delivered.ts';
 import { isToken } from './envelope.ts';
 import { finding, type ParsedGround } from './finding.ts';
 import { parseCarriedKey } from './public-key.ts';
 import { sectionFindings, type ValidationRules } from './rules.ts';
+import { explainMistakes } from './sample-lint.ts';
+import { decodeUtf8 } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
 
 export interface CheckRules extends ValidationRules {
@@ -22,7 +25,10 @@ export interface Check {
 
 const notOpened = (delivered: DeliveredContract, name: SectionName | 'attestationPublicKey'): Finding =>
   finding('SECTION_NOT_OPENED', delivered.ground, [name], {
-    message: 'the value is a token and was not looked into',
+    message:
+      name === 'attestationPublicKey'
+        ? 'the value is a token and was not looked into'
+        : 'the value is a token and was not looked into; whether volumes have one key in both sections is not known',
     hint: 'give the key with --decrypt-key to check it, too',
   });
 
@@ -72,30 +78,47 @@ const signatureFindings = (delivered: DeliveredContract, env: ParsedGround | nul
 
 /** Checks `bytes` as a whole contract. Nothing is thrown for what they hold. */
 export const checkContract = (bytes: Uint8Array, rules: CheckRules): Check => {
+  const text = decodeUtf8(bytes);
+  const texts: Record<SectionName, string | null> = { workload: null, env: null };
+  const sections: Record<SectionName, ParsedGround | null> = { workload: null, env: null };
   const read = readDelivered(bytes);
   if (read.kind === 'refused') {
-    return { findings: read.findings, delivered: null, sections: { workload: null, env: null } };
+    const findings = explainMistakes({ text, delivered: null, texts, sections, findings: read.findings });
+    return { findings, delivered: null, sections };
   }
   const delivered = read.value;
   const findings: Finding[] = [...delivered.findings];
-  const sections: Record<SectionName, ParsedGround | null> = { workload: null, env: null };
   for (const name of sectionNames) {
-    if (delivered.sections[name].form === 'token' && rules.key === null) {
+    const { form, text: asDelivered } = delivered.sections[name];
+    if (form === 'token' && rules.key === null) {
       findings.push(notOpened(delivered, name));
       continue;
     }
-    const opened = openSection(delivered, name, rules.key);
-    findings.push(...(opened.kind === 'read' ? opened.value.findings : opened.findings));
-    if (opened.kind === 'read') sections[name] = opened.value.ground;
+    const opened = openText(delivered, name, asDelivered, form === 'token', rules.key);
+    if (opened.kind === 'refused') {
+      findings.push(...opened.findings);
+      continue;
+    }
+    texts[name] = opened.value.text;
+    const ground = sectionGround(delivered, name, opened.value.text);
+    findings.push(...opened.value.findings, ...(ground.kind === 'refused' ? ground.findings : []));
+    if (ground.kind === 'read') sections[name] = ground.value;
   }
   findings.push(...sectionFindings(sections, rules), ...attestationFindings(delivered, rules.key));
-  findings.push(...signatureFindings(delivered, sections.env));
-  return { findings, delivered, sections };
+  findings.push(...signatureFindings(delivered, sections.env), ...authorFindings(sections));
+  return { findings: explainMistakes({ text, delivered, texts, sections, findings }), delivered, sections };
 };
 
 /** Checks `bytes` as the text of one section. */
 export const checkSection = (bytes: Uint8Array, section: SectionName, rules: ValidationRules): readonly Finding[] => {
   const read = readDocument(bytes, section);
-  if (read.kind === 'refused') return read.findings;
-  return sectionFindings({ workload: null, env: null, [section]: read.value }, rules);
+  const text = decodeUtf8(bytes);
+  const texts = { workload: null, env: null, [section]: text };
+  const none = { workload: null, env: null };
+  if (read.kind === 'refused') {
+    return explainMistakes({ text, delivered: null, texts, sections: none, findings: read.findings });
+  }
+  const sections = { ...none, [section]: read.value };
+  const findings = [...sectionFindings(sections, rules), ...authorFindings(sections)];
+  return explainMistakes({ text, delivered: null, texts, sections, findings });
 };

@@ -63,6 +63,12 @@ export const findingAt = (
   };
 };
 
+/** The same place, told in other words. */
+export const reworded = (found: Finding, code: FindingCode, detail: FindingDetail): Finding => {
+  const id = findingRules[code];
+  return { ...found, code, id, severity: severities[id.slice(-1)] ?? 'error', ...detail };
+};
+
 /** Offset of the value at `path`, or of its key; of its nearest ancestor when it does not exist. */
 const offsetAt = (document: StrictDocument, path: YamlPath, at: 'key' | 'value'): number => {
   for (let length = path.length; length >= 0; length -= 1) {
@@ -107,7 +113,7 @@ export const renderFindings = (findings: readonly Finding[], name: string): stri
       return [
         `${name}:${line}:${column}: ${severity} ${id} ${code}: ${path === '' ? '' : `${path}: `}${message}${inside(entry)}`,
         ...source,
-        `    hint: ${hint}`,
+        ...hint.split('\n').map((text, index) => (index === 0 ? `    hint: ${text}` : `          ${text}`)),
         '',
       ].join('\n');
     })

@@ -57,7 +57,8 @@ const mountOf = (volume: YamlValue | undefined): string => {
 const isWithin = (inner: string, outer: string): boolean => inner === outer || inner.startsWith(`${outer}/`);
 
 const mountFindings = (workload: ParsedGround): Finding[] => {
-  const volumes = Object.entries(volumesOf(workload));
+  // What is no mapping is told by the schema.
+  const volumes = Object.entries(volumesOf(workload)).filter(([, volume]) => isMapping(volume));
   return volumes.flatMap(([key, volume], index) => {
     const mount = mountOf(volume);
     const found: Finding[] = [];

@@ -7,6 +7,7 @@ import { decryptContract } from '../contract/decrypt.ts';
 import { maximumContractBytes } from '../contract/delivered.ts';
 import { isToken, parseToken } from '../contract/envelope.ts';
 import { renderFindings } from '../contract/finding.ts';
+import { checkNetwork } from '../contract/network.ts';
 import { assertImplicitRejection, openToken } from '../contract/open-token.ts';
 import { fingerprintOf, parseCarriedKey } from '../contract/public-key.ts';
 import type { Finding, OpenedContract, SectionName } from '../contract/types.ts';
@@ -55,10 +56,10 @@ const findingsFor = async (
   options: ValidateOptions,
 ): Promise<readonly Finding[]> => {
   const { section } = options;
-  if (section === 'network') throw usage('--section network is not available in this version');
   refuseUnbuilt({ '--sarif': options.sarif });
   const key = await keyOrNull(host, io, options.decryptKey, options.keyPassphraseFile);
   const bytes = await readInput(host, io, file, maximumContractBytes);
+  if (section === 'network') return checkNetwork(bytes);
   const rules = { profile: profileOf(options), minimumSerial: 0, key };
   return section === undefined ? checkContract(bytes, rules).findings : checkSection(bytes, section, rules);
 };

@@ -2,6 +2,7 @@
 import { profiles } from '../../contract-schema/generated/profiles.ts';
 import { finding, type ParsedGround } from './finding.ts';
 import { knobFindings, serialOf, sharedKnobFindings } from './knobs.ts';
+import { isTemplateExpression, podFindings } from './pod-rules.ts';
 import { schemaFindings } from './schema-findings.ts';
 import type { Finding, Profile } from './types.ts';
 import { envVolumeFindings, mappingAt, sharedVolumeFindings, workloadVolumeFindings } from './volume-rules.ts';
@@ -64,8 +65,14 @@ export const sectionFindings = (
   const { env, workload } = sections;
   const found: Finding[] = [];
   if (workload !== null) {
-    found.push(...schemaFindings(profiles[profile].workload, workload, workload.document.value));
-    found.push(...workloadVolumeFindings(workload), ...knobFindings(workload), ...placeholderFindings(workload));
+    const { value } = workload.document;
+    found.push(...schemaFindings(profiles[profile].workload, workload, value, isTemplateExpression));
+    found.push(
+      ...podFindings(workload),
+      ...workloadVolumeFindings(workload),
+      ...knobFindings(workload),
+      ...placeholderFindings(workload),
+    );
   }
   if (env !== null) {
     found.push(

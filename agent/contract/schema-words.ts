@@ -64,7 +64,7 @@ export const tell = (error: SchemaError, value: YamlValue | undefined, all: read
         message: `the key ${quoted(missing)} is missing`,
         hint:
           near === null
-            ? describe(known[missing]) || `add ${quoted(missing)}`
+            ? describe(known[missing]) || (Object.keys(known).length === 0 && about) || `add ${quoted(missing)}`
             : `is ${quoted(near)} meant to be ${quoted(missing)}?`,
       };
     }

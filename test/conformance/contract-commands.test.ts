@@ -248,7 +248,7 @@ t.test('exit status and words of everything that goes wrong', async (t) => {
     [['validate', at('plain.yaml'), '--profile', 'vms'], 2, /Allowed choices are hpvs/],
     [['validate', at('plain.yaml'), '--profile', 'hpvs', '--os', 'ccco'], 2, /one option/],
     [['validate', at('plain.yaml'), '--os', 'ccrv'], 1, /NOT_IN_PROFILE/],
-    [['validate', at('plain.yaml'), '--section', 'network'], 2, /not available/],
+    [['validate', at('plain.yaml'), '--section', 'network'], 1, /looks like a contract/],
     [['validate', at('plain.yaml'), '--sarif'], 2, /not available/],
     [seal('plain.yaml'), 2, /--key KEY/],
     [seal('plain.yaml', '--key', signer, '--one-time-key'), 2, /--one-time-key/],

@@ -3,7 +3,7 @@
  * states are watching → grace → watching, or grace → revoking; the first volume whose grace ends acts for the whole guest.
  * What must survive a restart of the daemon is on record (`keep`) before anything that depends on it is asked for.
  */
-import { deadlineOf, graceAfter } from './grace.ts';
+import { deadlineOf, graceAfter, graceInterval } from './grace.ts';
 import { pollFinished, startDuePolls } from './polls.ts';
 import { keptOf } from './record.ts';
 import type { Effect, Event, State, Step, WatchConfiguration } from './state.ts';
@@ -30,17 +30,20 @@ export const prepare = (configuration: WatchConfiguration): State => ({
   })),
 });
 
-/** A volume nobody noticed losing its key in time; when the whole guest stood still it gets one prompt last poll. */
-const graceOfOverdue = (state: State, atMs: number): Step => {
+/**
+ * A volume nobody noticed losing its key in time. When there was nobody to notice (the whole guest stood still, or the boot
+ * took that long and this is the first daemon after it) it gets one prompt last poll.
+ */
+const graceOfOverdue = (state: State, atMs: number, isFirst = false): Step => {
   const overdue = state.volumes.filter(
     (volume) => volume.grace === null && deadlineOf(volume, keyOf(state, volume), state.pollMs) <= atMs,
   );
   if (overdue.length === 0) return { state, effects: [] };
   const unnoticed = { startedMs: atMs, atMs, refused: false };
-  const late = overdue.map((volume) => ({
-    ...volume,
-    grace: { ...graceAfter(volume, keyOf(state, volume), unnoticed, state.pollMs), attempts: 0 },
-  }));
+  const late = overdue.map((volume) => {
+    const grace = { ...graceAfter(volume, keyOf(state, volume), unnoticed, state.pollMs), attempts: 0 };
+    return { ...volume, grace: isFirst ? { ...grace, deadlineMs: atMs + graceInterval(state.pollMs) } : grace };
+  });
   const keys = state.keys.map((key) =>
     key.poll.kind === 'waiting' && late.some((volume) => volume.key === key.key)
       ? { ...key, poll: { kind: 'waiting' as const, dueMs: atMs } }
@@ -89,8 +92,12 @@ const started = (state: State, { atMs, kept }: Event & { kind: 'started' }): Ste
     ({ volume }): Effect => ({ kind: 'message', name: 'KEY_DAEMON_STARTED', facts: { volume } }),
   );
   if (mine?.revocation) return revoke(guarding, mine.revocation.volume, mine.revocation.reason, greetings);
-  const first = tick(guarding, atMs);
-  return { state: first.state, effects: [...greetings, ...first.effects] };
+  // On record before the first poll: whoever is killed and started again is not the first daemon any more.
+  const first = mine === null ? graceOfOverdue(guarding, atMs, true) : { state: guarding, effects: [] };
+  const record: readonly Effect[] = mine === null ? [{ kind: 'keep', kept: keptOf(first.state) }] : [];
+  const warnings = first.effects.filter(({ kind }) => kind === 'message');
+  const next = tick(first.state, atMs);
+  return { state: next.state, effects: [...record, ...greetings, ...warnings, ...next.effects] };
 };
 
 const rewrapFinished = (state: State, event: Event & { kind: 'rewrapFinished' }): Step => {

@@ -54,7 +54,7 @@ const pollLimit = (effects: readonly Effect[]): number | undefined =>
 
 t.test('an undisturbed daemon polls once an interval and says nothing', async (t) => {
   const daemon = machine(configuration());
-  t.strictSame(names(daemon.first), ['KEY_DAEMON_STARTED', 'poll', 'schedule']);
+  t.strictSame(names(daemon.first), ['keep', 'KEY_DAEMON_STARTED', 'poll', 'schedule']);
   t.strictSame(names(daemon.poll(200, active())), ['keep', 'notify', 'schedule']);
   t.strictSame(names(daemon.tick(minute)), ['poll', 'schedule']);
   t.equal(nextTick(daemon.poll(minute + 200, active())), 2 * minute);
@@ -261,6 +261,19 @@ t.test('a guest that stood still past the deadline gets one prompt poll before i
   t.ok(names(good.poll(60 * minute + 50, active())).includes('KEY_REACHABLE'));
   t.ok(names(daemon.tick(60 * minute + 10 * second)).includes('revoke'), 'and no more than one');
 });
+
+t.test(
+  'the first daemon after a boot that took longer than kmsTimeout gets one prompt poll, and only the first',
+  async (t) => {
+    const slow = configuration({ kmsTimeoutMs: minute });
+    const startMs = 2 * minute + second;
+    const daemon = machine(slow, null, startMs);
+    t.strictSame(names(daemon.first), ['keep', 'KEY_DAEMON_STARTED', 'KEY_NOT_VALID', 'poll', 'schedule']);
+    t.ok(names(daemon.poll(startMs + 50, active())).includes('KEY_REACHABLE'));
+    const killed = machine(slow, recordOf(daemon.first), startMs + 10 * second);
+    t.ok(names(killed.first).includes('revoke'), 'killed before its poll was answered: it bought no time');
+  },
+);
 
 t.test('a service that asks for patience gets it, up to one interval', async (t) => {
   const asked = (afterMs: number) =>

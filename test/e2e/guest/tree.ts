@@ -54,11 +54,13 @@ TimeoutStopSec=1
 /** Mounts made by init. They stay to the end of a shutdown, so that whatever a unit does when it is stopped still works. */
 const lastingMounts = ['opt-triseed', 'opt-commands', 'opt-unrecorded', 'var-lib-recorded', 'usr-lib-modules', 'tmp'];
 
-/** The installed program, bundled from the sources as they are now, without whatever would change how Node runs it. */
-const program = (): string => `\
+/**
+ * The installed program, bundled from the sources as they are now, without whatever would change how Node runs it but `nodeOptions`.
+ */
+export const program = (...nodeOptions: readonly string[]): string => `\
 #!/bin/sh
 unset NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS
-exec /opt/triseed/node_modules/.bin/node --disable-warning=ExperimentalWarning /opt/triseed/${currentBundle()} "$@"
+exec /opt/triseed/node_modules/.bin/node ${['--disable-warning=ExperimentalWarning', ...nodeOptions].join(' ')} /opt/triseed/${currentBundle()} "$@"
 `;
 
 const targetOf = (wanted: readonly string[]): string => `\

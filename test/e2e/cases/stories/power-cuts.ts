@@ -1,7 +1,8 @@
 /** Power fails while volumes are being made, again and again; in the end the guest is up and stock tools agree. */
 import type { Test } from 'tap';
 import { passphraseOf } from '../by-hand.ts';
-import { cutAt, type Moment, stateOf } from '../cuts.ts';
+import { agentHeldAtMoments, cutAt, digestOnDisk } from '../cuts.ts';
+import type { Moments } from '../effects.ts';
 import { linesWith, stackTraces } from '../journal.ts';
 import { judge } from '../judge.ts';
 import type { Stage } from '../stage.ts';
@@ -27,43 +28,63 @@ const adopted: VolumeCase = { key: 'adopted', kms, disk: handMadeKms('main', pas
 
 interface Chain {
   readonly volumes: readonly VolumeCase[];
-  /** One boot each, cut there; the volumes are in different states by then. */
-  readonly moments: readonly Moment[];
+  /**
+   * One boot each, cut when every volume is at its moment. Each resumes what the one before left. After `unsynced` a volume has that
+   * write or has not, so its next moment is one that comes either way.
+   */
+  readonly boots: readonly Moments[];
 }
 
 export const chains: Readonly<Record<string, Chain>> = {
   'from the table on': {
     volumes: [first, second],
-    moments: [
-      { on: 'first', seen: 'backup table', delayMs: 0 },
-      { on: 'first', seen: 'protective MBR', delayMs: 0 },
-      { on: 'first', seen: 'formatting mark', delayMs: 0 },
-      { on: 'first', seen: 'file system', delayMs: 0 },
-      { on: 'first', seen: 'secondary header', delayMs: 0 },
+    boots: [
+      { first: 'unsynced backup entries', second: 'after backup entries' },
+      { first: 'unsynced backup table', second: 'after backup table' },
+      { first: 'after primary entries', second: 'unsynced primary entries' },
+      { first: 'after primary table', second: 'after protective MBR' },
+      { first: 'unsynced protective MBR', second: 'during mkfs' },
     ],
   },
-  'a little later each time': {
+  'from the formatting mark on': {
     volumes: [second, small, parted],
-    moments: [
-      { on: 'second', seen: 'primary table', delayMs: 0 },
-      { on: 'small', seen: 'formatting mark', delayMs: 400 },
-      { on: 'second', seen: 'file system', delayMs: 40 },
-      { on: 'second', seen: 'primary header', delayMs: 0 },
+    boots: [
+      { second: 'unsynced primary table', small: 'unsynced protective MBR', parted: 'after formatting mark' },
+      { second: 'after protective MBR', small: 'unsynced formatting mark', parted: 'torn keyslot area' },
+      { second: 'after mkfs', small: 'unsynced secondary header', parted: 'torn secondary header' },
+      { second: 'after keyslot area', small: 'torn primary header', parted: 'after secondary header' },
     ],
   },
   'around the commit': {
     volumes: [adopted, first, parted, small],
-    moments: [
-      { on: 'adopted', seen: 'adopted header', delayMs: 0 },
-      { on: 'parted', seen: 'secondary header', delayMs: 3 },
-      { on: 'first', seen: 'keyfile', delayMs: 0 },
-      { on: 'small', seen: 'primary header', delayMs: 10 },
+    boots: [
+      {
+        adopted: 'torn secondary header',
+        first: 'after secondary header',
+        parted: 'after primary header',
+        small: 'unsynced primary header',
+      },
+      {
+        adopted: 'after secondary header',
+        first: 'torn metadata image',
+        parted: 'after metadata image',
+        small: 'after metadata cleared',
+      },
+      {
+        adopted: 'torn primary header',
+        first: 'unsynced metadata magic',
+        parted: 'during mount',
+        small: 'after mount',
+      },
     ],
   },
 };
 
+/** Of each boot: the wait for its moments, and for the volumes in the end. */
+const limitSeconds = 240;
+
 /** Cuts the power of one guest again and again, then lets it come up and asks stock tools about every volume. */
-export const powerCuts = async (t: Test, stage: Stage, { volumes, moments }: Chain): Promise<void> => {
+export const powerCuts = async (t: Test, stage: Stage, { volumes, boots }: Chain): Promise<void> => {
   const scratch = stage.folder('cuts');
   const made: MadeVolume[] = [];
   for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
@@ -72,21 +93,24 @@ export const powerCuts = async (t: Test, stage: Stage, { volumes, moments }: Cha
     name: 'cuts',
     volumes: volumes.map((volume) => volumeText(stage, volume)),
     disks: made.flatMap(({ disks }) => disks),
-    options: { wantedUnits: ['triseed-volumes.target'] },
+    options: { wantedUnits: ['triseed-volumes.target'], files: agentHeldAtMoments, limitSeconds },
   });
-  let cuts = 0;
-  for (const moment of moments) {
-    const what = `${moment.on}: ${moment.seen} + ${moment.delayMs} ms`;
-    // On a busy machine a boot may be over before its moment is seen; then its power is cut right after.
-    const hit = await cutAt(guest, fileOf(moment.on), moment);
-    if (hit) cuts += 1;
-    t.strictSame(linesWith(guest, 'HPL10000E'), [], `${what}: nothing that a cut leaves behind is refused`);
-    t.comment(`${hit ? 'cut at' : 'came too late for'} ${what}`);
-    t.comment(made.map(({ volume, file }) => `${volume.key}: ${stateOf(file)}`).join(', '));
+  for (const moments of boots) {
+    const held = await cutAt(guest, moments, limitSeconds * 1000);
+    t.strictSame(linesWith(guest, 'HPL10000E'), [], 'nothing that a cut leaves behind is refused');
+    const reached = Object.fromEntries(held.map(({ volume, moment }) => [volume, moment]));
+    if (!t.strictSame(reached, moments, `boot ${guest.boots} is cut at every moment`)) {
+      t.comment(`boot ${guest.boots} ended with:\n${guest.lastLines(60)}`);
+      return;
+    }
+    for (const { volume, moment, onDisk } of held) {
+      const what = `cut at ${volume}: ${moment}`;
+      if (onDisk === null) t.pass(what);
+      else t.equal(digestOnDisk(fileOf(volume), onDisk), onDisk.sha256, `${what}, and its disk says so`);
+    }
   }
-  t.ok(cuts > 0, `${cuts} of ${moments.length} cuts fell into the work`);
-  guest.start();
-  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 120_000);
+  guest.start({ kernelArguments: [] });
+  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, limitSeconds * 1000);
   t.strictSame(linesWith(guest, 'HPL10000E'), []);
   t.equal(linesWith(guest, 'HPL02002I').length, volumes.length, 'every volume is mounted');
   await guest.check(volumes.map(({ key }) => `printf ${key} >/mnt/${key}/last; `).join(''));

@@ -2,6 +2,7 @@
  * One source line with a caret, for a person. Values are hidden unless their key is known to be harmless: a seed
  * under a misspelt key must not be printed either.
  */
+import { scalarsWithin } from './places.ts';
 import { positionOf, type StrictDocument, type YamlPath } from './strict-yaml.ts';
 
 const hidden = '[hidden]';
@@ -56,10 +57,7 @@ const withCaret = (shown: string, caret: number): string => {
 export const excerptOf = (document: StrictDocument, offset: number, showsValues: boolean): string => {
   const { text } = document;
   const { start, end } = lineAround(text, offset);
-  const secrets = document.places
-    .filter((place) => place.isScalar && place.end > start && place.start < end && place.end > place.start)
-    .filter((place) => !showsValues && !isHarmless(place.path))
-    .sort((a, b) => a.start - b.start);
+  const secrets = showsValues ? [] : scalarsWithin(document, start, end).filter(({ path }) => !isHarmless(path));
   let shown = '';
   let caret = 0;
   let at = start;

@@ -1,6 +1,7 @@
 /** Making and printing findings: where a fault is in the delivered document, whatever wraps it. */
 import { excerptOf, excerptOfUnparsed, printable } from './excerpt.ts';
 import { type FindingCode, findingRules } from './finding-rules.ts';
+import { placeAt } from './places.ts';
 import { positionOf, type StrictDocument, type YamlPath } from './strict-yaml.ts';
 import type { Finding, SectionName, Severity } from './types.ts';
 
@@ -70,11 +71,9 @@ export const reworded = (found: Finding, code: FindingCode, detail: FindingDetai
 };
 
 /** Offset of the value at `path`, or of its key; of its nearest ancestor when it does not exist. */
-const offsetAt = (document: StrictDocument, path: YamlPath, at: 'key' | 'value'): number => {
+export const offsetAt = (document: StrictDocument, path: YamlPath, at: 'key' | 'value'): number => {
   for (let length = path.length; length >= 0; length -= 1) {
-    const place = document.places.find(
-      (candidate) => candidate.path.length === length && candidate.path.every((part, index) => part === path[index]),
-    );
+    const place = placeAt(document, path.slice(0, length));
     if (place !== undefined) return at === 'key' || length < path.length ? place.keyOffset : place.start;
   }
   return 0;

@@ -7,6 +7,8 @@ import { isMapping, type YamlPath, type YamlValue } from './strict-yaml.ts';
 import type { Finding } from './types.ts';
 
 const limit = 50;
+/** Errors that are compared with each other; documents with more are hostile. */
+const maxErrors = 500;
 
 /** RFC 6901, with numbers for the indices of sequences. */
 const pathOf = (pointer: string, root: YamlValue): YamlPath => {
@@ -71,7 +73,7 @@ export const schemaFindings = (
   isForgiven: (broken: BrokenRule) => boolean = () => false,
 ): readonly Finding[] => {
   if (validator(root)) return [];
-  const errors = validator.errors ?? [];
+  const errors = (validator.errors ?? []).slice(0, maxErrors);
   return errors
     .filter((error) => !isRepetition(error, errors) && !isMisspelling(error, errors))
     .map((error) => {

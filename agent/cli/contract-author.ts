@@ -193,6 +193,7 @@ const seal = async (host: Host, io: CommandIo, file: string, options: SealOption
   const outcome = await sealContract(host.entropy, {
     bytes,
     profile: profileOf(options),
+    at: host.clock.now(),
     recipient,
     signer,
     signingKeyPem: await signingKeyPem(host, signer, options.expiresDays, authority),

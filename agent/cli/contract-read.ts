@@ -2,9 +2,9 @@
 import type { KeyObject } from 'node:crypto';
 import { Command, Option } from 'commander';
 import { stringify } from 'yaml';
-import { checkContract, checkSection } from '../contract/check.ts';
+import { checkContractContent, checkSectionContent } from '../contract/content/check-content.ts';
 import { decryptContract } from '../contract/decrypt.ts';
-import { maximumContractBytes } from '../contract/delivered.ts';
+import { maximumContractBytes, readDelivered } from '../contract/delivered.ts';
 import { isToken, parseToken } from '../contract/envelope.ts';
 import { renderFindings } from '../contract/finding.ts';
 import { checkNetwork } from '../contract/network.ts';
@@ -60,8 +60,10 @@ const findingsFor = async (
   const key = await keyOrNull(host, io, options.decryptKey, options.keyPassphraseFile);
   const bytes = await readInput(host, io, file, maximumContractBytes);
   if (section === 'network') return checkNetwork(bytes);
-  const rules = { profile: profileOf(options), minimumSerial: 0, key };
-  return section === undefined ? checkContract(bytes, rules).findings : checkSection(bytes, section, rules);
+  const rules = { profile: profileOf(options), minimumSerial: 0, key, at: host.clock.now() };
+  return section === undefined
+    ? (await checkContractContent(bytes, rules)).findings
+    : checkSectionContent(bytes, section, rules);
 };
 
 const validate = async (host: Host, io: CommandIo, file: string, options: ValidateOptions): Promise<void> => {
@@ -192,8 +194,9 @@ const verify = async (host: Host, io: CommandIo, file: string, options: VerifyOp
   const trustedSigners = await pinned(host, io, options.signer);
   const bytes = await readInput(host, io, file, maximumContractBytes);
   if (key === null) {
-    const closed = checkContract(bytes, { profile: 'hpvs', minimumSerial: 0, key: null }).delivered?.sections;
-    const token = Object.values(closed ?? {}).find(({ form }) => form === 'token');
+    const read = readDelivered(bytes);
+    const closed = read.kind === 'read' ? Object.values(read.value.sections) : [];
+    const token = closed.find(({ form }) => form === 'token');
     if (token !== undefined) throw usage(`${token.name} is encrypted: give the guest's key with --decrypt-key`);
   }
   const opened = decryptContract({ kind: 'sealed', bytes, source: file, localHostname: null }, key);

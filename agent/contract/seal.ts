@@ -8,7 +8,7 @@ import { profiles } from '../../contract-schema/generated/profiles.ts';
 import { AgentError } from '../errors.ts';
 import type { Entropy } from '../ports.ts';
 import { Secret } from '../secret.ts';
-import { checkContract } from './check.ts';
+import { checkContractContent } from './content/check-content.ts';
 import { type DeliveredContract, sectionNames } from './delivered.ts';
 import { isToken, isUnambiguous, iterations, renderToken, saltLength, type TokenPrefix } from './envelope.ts';
 import { hasErrors, type ParsedGround } from './finding.ts';
@@ -56,6 +56,8 @@ export interface SealRequest {
   /** The plain contract; sections that are tokens already stay as they are. */
   readonly bytes: Uint8Array;
   readonly profile: Profile;
+  /** The time that dates of signers' keys are compared with. */
+  readonly at: Date;
   /** Public key of the guest. */
   readonly recipient: KeyObject;
   readonly signer: KeyObject;
@@ -105,8 +107,8 @@ const renderContract = (delivered: DeliveredContract, values: ReadonlyMap<string
  * back as findings; CONTRACT_NOT_SEALABLE is thrown for what cannot be done with a valid one.
  */
 export const sealContract = async (entropy: Entropy, request: SealRequest): Promise<SealOutcome> => {
-  const { bytes, profile, recipient, signer, signingKeyPem } = request;
-  const check = checkContract(bytes, { profile, minimumSerial: 0, key: null });
+  const { bytes, profile, at, recipient, signer, signingKeyPem } = request;
+  const check = await checkContractContent(bytes, { profile, minimumSerial: 0, key: null, at });
   // Half a signature is what sealing completes.
   const findings = check.findings.filter(({ code }) => code !== 'SIGNATURE_INCOMPLETE');
   const { delivered, sections } = check;

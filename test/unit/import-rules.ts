@@ -77,7 +77,15 @@ const mayLoad: Readonly<Record<Layer, readonly Layer[]>> = {
 };
 
 /** Libraries that only compute; everybody may use them. ajv is not among them: validators are compiled ahead of time. */
-const computing = ['node:crypto', 'node:buffer', 'yaml', 'openpgp', '@peculiar/webcrypto', '@peculiar/x509'];
+const computing = [
+  'node:crypto',
+  'node:buffer',
+  'node:zlib',
+  'yaml',
+  'openpgp',
+  '@peculiar/webcrypto',
+  '@peculiar/x509',
+];
 const alsoComputing = ['reflect-metadata'];
 
 const isBase = (path: string): boolean =>

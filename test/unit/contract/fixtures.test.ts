@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { checkContract } from '../../../agent/contract/check.ts';
+import { checkContractContent } from '../../../agent/contract/content/check-content.ts';
 import { renderFindings } from '../../../agent/contract/finding.ts';
 import { findingRules } from '../../../agent/contract/finding-rules.ts';
 import type { Profile } from '../../../agent/contract/types.ts';
@@ -19,12 +19,13 @@ const load = (kind: string) =>
       const profile = (header('profile') ?? 'hpvs') as Profile;
       return { name, bytes, expect: header('expect'), codes: header('codes'), profile };
     });
-const check = (bytes: Buffer, profile: Profile) =>
-  checkContract(bytes, { profile, minimumSerial: 0, key: null }).findings;
+const at = new Date('2026-06-01T00:00:00Z');
+const check = async (bytes: Buffer, profile: Profile) =>
+  (await checkContractContent(bytes, { profile, minimumSerial: 0, key: null, at })).findings;
 
 t.test('valid fixtures have no error, and exactly the remarks their header names', async (t) => {
   for (const { name, bytes, codes, profile } of load('valid')) {
-    const found = check(bytes, profile);
+    const found = await check(bytes, profile);
     t.same([...new Set(found.map(({ code }) => code))], codes === null ? [] : codes.split(' '), name);
     t.notOk(
       found.some(({ severity }) => severity === 'error'),
@@ -36,7 +37,7 @@ t.test('valid fixtures have no error, and exactly the remarks their header names
 t.test('invalid fixtures have exactly the one error their header names', async (t) => {
   const seen = new Set<string>();
   for (const { name, bytes, expect, profile } of load('invalid')) {
-    const errors = check(bytes, profile).filter(({ severity }) => severity === 'error');
+    const errors = (await check(bytes, profile)).filter(({ severity }) => severity === 'error');
     t.same([...new Set(errors.map(({ code }) => code))], [expect], `${name}\n${renderFindings(errors, name)}`);
     seen.add(expect ?? '');
   }
@@ -47,7 +48,7 @@ t.test('no excerpt shows a secret of the fixtures', async (t) => {
   const secrets = /_phrase|phrase_|phrase\/|not_a_real|aGVsbG8|aaaaaaaa|1234567890123456|notreal/;
   for (const kind of ['valid', 'invalid']) {
     for (const { name, bytes, profile } of load(kind))
-      t.notMatch(renderFindings(check(bytes, profile), name), secrets, name);
+      t.notMatch(renderFindings(await check(bytes, profile), name), secrets, name);
   }
 });
 

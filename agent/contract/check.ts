@@ -6,7 +6,7 @@ import { type DeliveredContract, readDelivered, readDocument, sectionGround, sec
 import { isToken } from './envelope.ts';
 import { finding, type ParsedGround } from './finding.ts';
 import { parseCarriedKey } from './public-key.ts';
-import { sectionFindings, type ValidationRules } from './rules.ts';
+import { comparable, sectionFindings, type ValidationRules } from './rules.ts';
 import { explainMistakes } from './sample-lint.ts';
 import { decodeUtf8 } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
@@ -105,8 +105,11 @@ export const checkContract = (bytes: Uint8Array, rules: CheckRules): Check => {
     if (ground.kind === 'read') sections[name] = ground.value;
   }
   findings.push(...sectionFindings(sections, rules), ...attestationFindings(delivered, rules.key));
-  findings.push(...signatureFindings(delivered, sections.env), ...authorFindings(sections));
-  return { findings: explainMistakes({ text, delivered, texts, sections, findings }), delivered, sections };
+  findings.push(...signatureFindings(delivered, sections.env));
+  const compared = comparable(sections, findings);
+  findings.push(...authorFindings(compared));
+  const linted = { text, delivered, texts, sections: compared, findings };
+  return { findings: explainMistakes(linted), delivered, sections };
 };
 
 /** Checks `bytes` as the text of one section. */
@@ -119,6 +122,8 @@ export const checkSection = (bytes: Uint8Array, section: SectionName, rules: Val
     return explainMistakes({ text, delivered: null, texts, sections: none, findings: read.findings });
   }
   const sections = { ...none, [section]: read.value };
-  const findings = [...sectionFindings(sections, rules), ...authorFindings(sections)];
-  return explainMistakes({ text, delivered: null, texts, sections, findings });
+  const found = sectionFindings(sections, rules);
+  const compared = comparable(sections, found);
+  const findings = [...found, ...authorFindings(compared)];
+  return explainMistakes({ text, delivered: null, texts, sections: compared, findings });
 };

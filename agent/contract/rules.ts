@@ -1,6 +1,6 @@
 /** All rules for opened sections: schema of the profile, then what no schema can say. */
 import { profiles } from '../../contract-schema/generated/profiles.ts';
-import { finding, type ParsedGround } from './finding.ts';
+import { finding, hasErrors, type ParsedGround } from './finding.ts';
 import { knobFindings, serialOf, sharedKnobFindings } from './knobs.ts';
 import { isTemplateExpression, podFindings } from './pod-rules.ts';
 import { schemaFindings } from './schema-findings.ts';
@@ -46,10 +46,14 @@ const serialFindings = (env: ParsedGround, workload: ParsedGround, minimumSerial
   return [finding('SERIAL_TOO_LOW', env, ['triseed', 'serial'], { message, hint: 'use the newest contract' })];
 };
 
+/** More than any template has. */
+const maxPlaceholders = 50;
+
 /** What the templates of `triseed contract new` ask to be replaced: a seed left so is known to everybody. */
 const placeholderFindings = (ground: ParsedGround): readonly Finding[] =>
   ground.document.places
     .filter(({ isScalar, start }) => isScalar && /^["']?REPLACE[_+]/.test(ground.text.slice(start, start + 9)))
+    .slice(0, maxPlaceholders)
     .map(({ path }) =>
       finding('PLACEHOLDER', ground, path, {
         message: 'this still holds the text of the template',
@@ -57,9 +61,45 @@ const placeholderFindings = (ground: ParsedGround): readonly Finding[] =>
       }),
     );
 
+interface Sections {
+  readonly env: ParsedGround | null;
+  readonly workload: ParsedGround | null;
+}
+
+/** Values in a section. Contracts have some dozens; Pods given inline, some hundreds. */
+const manyValues = 2000;
+
+/**
+ * The sections whose parts may be compared with each other. The schema bounds how many there are of what is compared:
+ * a large section that breaks it (`found` has errors) is left out.
+ */
+export const comparable = (sections: Sections, found: readonly Finding[]): Sections => {
+  if (!hasErrors(found)) return sections;
+  const small = (ground: ParsedGround | null): ParsedGround | null =>
+    ground !== null && ground.document.places.length <= manyValues ? ground : null;
+  return { env: small(sections.env), workload: small(sections.workload) };
+};
+
+const comparedFindings = ({ env, workload }: Sections, minimumSerial: number): readonly Finding[] => {
+  const found: Finding[] = [];
+  if (workload !== null) {
+    found.push(...podFindings(workload), ...workloadVolumeFindings(workload));
+    found.push(...knobFindings(workload), ...placeholderFindings(workload));
+  }
+  if (env !== null) {
+    found.push(...envVolumeFindings(env), ...syslogFindings(env));
+    found.push(...knobFindings(env), ...placeholderFindings(env));
+  }
+  if (env !== null && workload !== null) {
+    found.push(...sharedVolumeFindings(workload, env), ...sharedKnobFindings(env, workload));
+    found.push(...serialFindings(env, workload, minimumSerial));
+  }
+  return found;
+};
+
 /** Findings for the sections that could be opened; rules across both apply when both are given. */
 export const sectionFindings = (
-  sections: { readonly env: ParsedGround | null; readonly workload: ParsedGround | null },
+  sections: Sections,
   { profile, minimumSerial }: ValidationRules,
 ): readonly Finding[] => {
   const { env, workload } = sections;
@@ -67,25 +107,7 @@ export const sectionFindings = (
   if (workload !== null) {
     const { value } = workload.document;
     found.push(...schemaFindings(profiles[profile].workload, workload, value, isTemplateExpression));
-    found.push(
-      ...podFindings(workload),
-      ...workloadVolumeFindings(workload),
-      ...knobFindings(workload),
-      ...placeholderFindings(workload),
-    );
   }
-  if (env !== null) {
-    found.push(
-      ...envSchemaFindings(env, profile),
-      ...envVolumeFindings(env),
-      ...syslogFindings(env),
-      ...knobFindings(env),
-      ...placeholderFindings(env),
-    );
-  }
-  if (env !== null && workload !== null) {
-    found.push(...sharedVolumeFindings(workload, env), ...sharedKnobFindings(env, workload));
-    found.push(...serialFindings(env, workload, minimumSerial));
-  }
-  return found;
+  if (env !== null) found.push(...envSchemaFindings(env, profile));
+  return [...found, ...comparedFindings(comparable(sections, found), minimumSerial)];
 };

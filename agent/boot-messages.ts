@@ -53,6 +53,14 @@ export const bootMessages = {
     userAction: 'check the path and its permissions',
     exit: 3,
   }),
+  FILE_TOO_LARGE: message<{ readonly path: string; readonly limitBytes: number }>({
+    id: 'TSD00008E',
+    component: 'triseed',
+    text: ({ path, limitBytes }) => `${path} holds more than ${limitBytes} bytes`,
+    systemAction: 'nothing was written',
+    userAction: 'check that this is the file you mean',
+    exit: 3,
+  }),
   FILE_UNWRITABLE: message<{ readonly path: string; readonly reason: string }>({
     id: 'TSD00005E',
     component: 'triseed',

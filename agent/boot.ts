@@ -1,20 +1,24 @@
 /**
  * The whole boot as one story:
- * source → decrypt → verify → validate → inspect → prove → plan → guard → apply → hand over to the key daemon.
+ * source → decrypt → verify → validate → inspect → prove → plan → guard → apply → hand over to workload and key daemon.
  */
 import type { AgentConfiguration } from './configuration.ts';
 import { decryptContract } from './contract/decrypt.ts';
 import { readContract } from './contract/source.ts';
-import type { Contract, ContractVolume } from './contract/types.ts';
+import type { Contract, SealedContract } from './contract/types.ts';
 import { validateContract } from './contract/validate.ts';
 import { verifyContract } from './contract/verify.ts';
 import { AgentError } from './errors.ts';
-import { type HandOver, handOverPath, renderHandOver } from './keyd/hand-over.ts';
+import { handOverToDaemon } from './keyd/write-hand-over.ts';
 import type { Host } from './ports.ts';
 import { Secret } from './secret.ts';
-import type { AppliedVolume } from './volumes/apply.ts';
-import { applyAll, prepareAll, rehearseAll } from './volumes/open-all.ts';
+import { type AppliedVolume, closeVolume } from './volumes/apply.ts';
+import { applyAll, type Opened, prepareAll, rehearseAll } from './volumes/open-all.ts';
 import type { Plan } from './volumes/plan.ts';
+import { contractHashes } from './workload/contract-record.ts';
+import { type HandedWorkload, handedWorkload, wipeHanded } from './workload/handed.ts';
+import { requirePrivateMemory } from './workload/private-place.ts';
+import { requirePrivatePlaces, writeHanded } from './workload/write-handed.ts';
 
 /** systemd/triseed-keyd.service, triseed-revoke.service. */
 const unitsRunFolder = '/run/triseed';
@@ -35,12 +39,30 @@ const readContractKey = async (host: Host, path: string): Promise<Secret | null>
   return bytes === null ? null : Secret.take(bytes);
 };
 
+interface Obtained {
+  readonly sealed: SealedContract;
+  readonly contract: Contract;
+}
+
+const announceContract = (host: Host, contract: Contract): void => {
+  const { journal } = host;
+  for (const { id, path, message, severity } of contract.findings) {
+    const priority = severity === 'warning' ? 'warning' : 'note';
+    journal.note('hpcr-contract', `${id}: ${path === '' ? '' : `${path}: `}${message}`, priority);
+  }
+  // Of plain sections a hash would help whoever reads the log to guess what is in them.
+  const { workload, env } = contract.sections;
+  if (workload.form === 'token' && env.form === 'token')
+    for (const line of contractHashes(contract)) journal.note('hpcr-contract', line);
+  journal.note('hpcr-contract', `contract is valid: ${contract.volumes.length} volume(s)`);
+};
+
 /** The contract half of the line. Throws the first step's error; nothing has been touched then. */
-export const obtainContract = async (
+const obtainContract = async (
   host: Host,
   settings: AgentConfiguration,
   { credentialsFolder }: BootSurroundings,
-): Promise<Contract> => {
+): Promise<Obtained> => {
   const { sources, key: keyPath, trustedSigners, profile, minimumSerial } = settings.contract;
   const at = host.clock.now();
   const sealed = await readContract(host, sources, credentialsFolder);
@@ -51,10 +73,8 @@ export const obtainContract = async (
     const { signer } = verified;
     host.journal.note('hpcr-signature', signer === null ? 'not signed' : `signed by key ${signer.fingerprint}`);
     const contract = validateContract(verified, { profile, minimumSerial });
-    for (const { id, path, message } of contract.findings)
-      host.journal.note('hpcr-contract', `${id}: ${path === '' ? '' : `${path}: `}${message}`);
-    host.journal.note('hpcr-contract', `contract is valid: ${contract.volumes.length} volume(s)`);
-    return contract;
+    announceContract(host, contract);
+    return { sealed, contract };
   } finally {
     key?.wipe();
   }
@@ -70,74 +90,28 @@ const refuseUnbuiltSettings = ({ volumes, paths, power }: AgentConfiguration): v
     throw new AgentError('SETTING_NOT_BUILT', { setting: `volumes.legacyProfiles: ${profile}` });
 };
 
-/** True for a device-mapper device that dm-crypt made: its UUID says so (libcryptsetup, `CRYPT-…`). */
-const isEncrypted = async (host: Host, device: string): Promise<boolean> => {
-  const node = (await host.files.resolve(device)) ?? device;
-  const uuid = await host.files.read(`/sys/block/${node.slice('/dev/'.length)}/dm/uuid`, 512);
-  return uuid?.toString('latin1').startsWith('CRYPT-') ?? false;
-};
-
-/** Secrets must not reach a disk: the run folder lives in memory and nothing swaps to an unencrypted device. */
-const requirePrivateMemory = async (host: Host, run: string): Promise<void> => {
-  await host.files.makeFolder(`${run}/headers`, 0o700);
-  if (!(await host.files.isInMemory(run)))
-    throw new AgentError('MEMORY_NOT_PRIVATE', { detail: `${run} is not on a file system in memory` });
-  const swaps = ((await host.files.read('/proc/swaps', 65_536)) ?? Buffer.alloc(0)).toString('utf8');
-  for (const line of swaps.split('\n').slice(1)) {
-    const [device = ''] = line.split(/\s/);
-    if (device !== '' && !device.startsWith('/dev/zram') && !(await isEncrypted(host, device)))
-      throw new AgentError('MEMORY_NOT_PRIVATE', { detail: `swap is on ${device}` });
-  }
-};
-
-/** What the key daemon needs, for volumes whose third seed hangs on a root key; null when there are none. */
-const handOverOf = (
-  bootId: string,
-  provenAtMs: number,
+/** When workload or key daemon cannot be given what they need, no volume stays open. */
+const handOver = async (
+  host: Host,
   settings: AgentConfiguration,
-  volumes: readonly ContractVolume[],
-  applied: readonly AppliedVolume[],
-): HandOver | null => {
-  const watched = applied.flatMap((opened) => {
-    const volume = volumes.find(({ key }) => key === opened.volume);
-    const entry = volume?.kms[0];
-    if (volume === undefined || entry === undefined || opened.stored === null) return [];
-    const { mount, device, metadataDevice, mapping, luksUuid, stored } = opened;
-    const { kmsTimeoutMinutes } = volume;
-    const { crn, type, apiKey } = entry;
-    return [
-      {
-        key: volume.key,
-        mount,
-        device,
-        metadataDevice,
-        mapping,
-        luksUuid,
-        ...stored,
-        kmsTimeoutMinutes,
-        crn,
-        type,
-        apiKey,
-      },
-    ];
-  });
-  const { kms, paths, power } = settings;
-  return watched.length === 0
-    ? null
-    : { version: 1, bootId, provenAtMs, volumes: watched, settings: { kms, paths, power } };
-};
-
-const writeHandOver = async (host: Host, path: string, handOver: HandOver): Promise<void> => {
-  const document = renderHandOver(handOver);
+  { volumes }: Contract,
+  handed: HandedWorkload,
+  opened: readonly Opened[],
+): Promise<readonly AppliedVolume[]> => {
+  const applied = opened.map((volume) => volume.applied);
   try {
-    await document.expose((bytes) => host.files.writeAtomically(path, bytes, 0o600));
-  } finally {
-    document.wipe();
+    await writeHanded(host, handed);
+    await handOverToDaemon(host, settings, volumes, opened);
+    return applied;
+  } catch (error) {
+    for (const volume of applied) await closeVolume(host, volume);
+    throw error;
   }
 };
 
 /**
- * Boots: every volume is inspected, proven, planned and guarded before the first one is changed.
+ * Boots: what the workload gets is decided, and every volume is inspected, proven, planned and guarded, before the first
+ * disk is changed. The workload's files are written when its volumes are mounted, because they may lie on one.
  * Throws the AgentError of the step that refused.
  */
 export const boot = async (
@@ -145,24 +119,21 @@ export const boot = async (
   settings: AgentConfiguration,
   surroundings: BootSurroundings,
 ): Promise<BootReport> => {
-  const startedAtMs = host.clock.monotonicMs();
-  const { run } = settings.paths;
+  const preparation = { settings, startedAtMs: host.clock.monotonicMs() };
   refuseUnbuiltSettings(settings);
-  await requirePrivateMemory(host, run);
-  const contract = await obtainContract(host, settings, surroundings);
-  const preparation = { settings, startedAtMs };
-  const prepared = await prepareAll(host, contract.volumes, preparation);
-  const opened = await applyAll(host, prepared, preparation);
-  const applied = opened.map((volume) => volume.applied);
-  const asked = opened.flatMap(({ keyAskedAtMs }) => (keyAskedAtMs === null ? [] : [keyAskedAtMs]));
-  const provenAtMs = Math.min(...asked);
-  const bootId = ((await host.files.read('/proc/sys/kernel/random/boot_id', 64)) ?? Buffer.alloc(0))
-    .toString('latin1')
-    .trim();
-  const handOver = handOverOf(bootId, provenAtMs, settings, contract.volumes, applied);
-  if (handOver !== null) await writeHandOver(host, handOverPath(run), handOver);
-  host.journal.message('VOLUMES_DONE', { count: applied.length });
-  return { contract, volumes: applied };
+  await requirePrivateMemory(host, settings.paths.run);
+  const { sealed, contract } = await obtainContract(host, settings, surroundings);
+  const handed = handedWorkload(contract, sealed, settings);
+  try {
+    await requirePrivatePlaces(host, handed);
+    const prepared = await prepareAll(host, contract.volumes, preparation);
+    const opened = await applyAll(host, prepared, preparation);
+    host.journal.message('VOLUMES_DONE', { count: opened.length });
+    const volumes = await handOver(host, settings, contract, handed, opened);
+    return { contract, volumes };
+  } finally {
+    wipeHanded(handed);
+  }
 };
 
 /** The plans of a boot, nothing carried out. */
@@ -174,6 +145,7 @@ export const rehearse = async (
   const startedAtMs = host.clock.monotonicMs();
   refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, settings.paths.run);
-  const contract = await obtainContract(host, settings, surroundings);
+  const { sealed, contract } = await obtainContract(host, settings, surroundings);
+  wipeHanded(handedWorkload(contract, sealed, settings));
   return rehearseAll(host, contract.volumes, { settings, startedAtMs });
 };

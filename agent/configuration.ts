@@ -31,5 +31,11 @@ export interface AgentConfiguration {
     readonly legacyProfiles: readonly ('luks1' | 'cbc-essiv')[];
   };
   readonly paths: { readonly state: string; readonly run: string };
+  readonly workload: {
+    /** Compose projects and pods are unpacked below it. */
+    readonly folder: string;
+    /** Registry credentials as container engines read them. */
+    readonly registryAuth: string;
+  };
   readonly power: 'systemd' | 'report';
 }

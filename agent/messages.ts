@@ -8,6 +8,7 @@ import { keydMessages } from './keyd/messages.ts';
 import { kmsMessages } from './kms/messages.ts';
 import type { ExitStatus, Message } from './message.ts';
 import { volumeMessages } from './volumes/messages.ts';
+import { workloadMessages } from './workload/messages.ts';
 
 export const messages = {
   ...bootMessages,
@@ -15,6 +16,7 @@ export const messages = {
   ...volumeMessages,
   ...kmsMessages,
   ...keydMessages,
+  ...workloadMessages,
 } as const;
 
 export type Catalogue = typeof messages;

@@ -34,7 +34,7 @@ export interface CommandResult {
 export type RunCommand = (command: Command) => Promise<CommandResult>;
 
 export interface Files {
-  /** Reads a regular file of at most `maxBytes`; null when it does not exist. Throws FILE_UNREADABLE. */
+  /** Reads a regular file of at most `maxBytes`; null when it does not exist. Throws FILE_TOO_LARGE, FILE_UNREADABLE. */
   read(path: string, maxBytes: number): Promise<Buffer | null>;
   /** Temporary file, fsync, rename, fsync of the folder: the old content or the new one. Throws FILE_UNWRITABLE. */
   writeAtomically(path: string, bytes: Uint8Array, mode: number): Promise<void>;
@@ -218,8 +218,8 @@ export type Notify = (report: ServiceReport) => Promise<void>;
 export interface Journal {
   /** One catalogue message, journalled under its component's identifier. */
   message<Name extends MessageName>(name: Name, facts: FactsOf<Name>): void;
-  /** A plain progress line without an id. `component` is a SYSLOG_IDENTIFIER. */
-  note(component: string, text: string): void;
+  /** A plain progress line without an id of the catalogue. `component` is a SYSLOG_IDENTIFIER. */
+  note(component: string, text: string, severity?: 'warning' | 'note'): void;
 }
 
 export interface Locks {

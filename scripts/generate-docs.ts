@@ -56,6 +56,7 @@ const areas: readonly (readonly [title: string, ids: RegExp])[] = [
   ['Contract', /^(TSD05|HPL05|HPL11|HPL12|HPL07015)/],
   ['Key management service', /^(TSD06|HPL0701[0-2])/],
   ['Volumes', /^(TSD07|HPL02|HPL07)/],
+  ['Workload', /^(TSD08|HPL08|HPL15)/],
   ['Key daemon', /^(TSD18|HPL18)/],
 ];
 

@@ -125,6 +125,7 @@ export const decryptContract = (sealed: SealedContract, contractKey: ContractKey
     sections: Object.freeze({ workload, env }),
     envWorkloadSignature: delivered.envWorkloadSignature,
     attestationPublicKey: attestation?.text ?? null,
+    deliveredAttestationPublicKey: delivered.attestationPublicKey,
     findings,
   } as const;
   const marked = proof.mark(opened as typeof opened & OpenedContract);

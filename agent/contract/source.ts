@@ -1,21 +1,19 @@
 /** Where the contract comes from: the first configured place that has one. */
 import type { ContractSourceSetting } from '../configuration.ts';
-import { AgentError } from '../errors.ts';
+import { AgentError, hasCode } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { maximumContractBytes } from './delivered.ts';
 import { findNoCloud } from './nocloud.ts';
 import type { SealedContract } from './types.ts';
 
-const seal = (bytes: Buffer, source: string, localHostname: string | null): SealedContract => {
-  if (bytes.length > maximumContractBytes) {
-    throw new AgentError('CONTRACT_TOO_LARGE', { source, limitBytes: maximumContractBytes });
-  }
-  return { kind: 'sealed', bytes, source, localHostname };
-};
-
 const readFile = async (host: Host, path: string, source: string): Promise<SealedContract | null> => {
-  const bytes = await host.files.read(path, maximumContractBytes);
-  return bytes === null ? null : seal(bytes, source, null);
+  try {
+    const bytes = await host.files.read(path, maximumContractBytes);
+    return bytes === null ? null : { kind: 'sealed', bytes, source, localHostname: null };
+  } catch (error) {
+    if (!hasCode(error, 'FILE_TOO_LARGE')) throw error;
+    throw new AgentError('CONTRACT_TOO_LARGE', { source, limitBytes: maximumContractBytes }, { cause: error });
+  }
 };
 
 const readFrom = async (
@@ -25,7 +23,10 @@ const readFrom = async (
 ): Promise<SealedContract | null> => {
   if ('nocloud' in setting) {
     const found = await findNoCloud(host, setting.nocloud, maximumContractBytes);
-    return found === null ? null : seal(found.userData, `user-data on ${found.device}`, found.localHostname);
+    if (found === null) return null;
+    const { device, userData, localHostname, metaData, vendorData } = found;
+    const source = `user-data on ${device}`;
+    return { kind: 'sealed', bytes: userData, source, localHostname, cidata: { metaData, vendorData } };
   }
   if ('credential' in setting) {
     if (credentialsFolder === null) return null;

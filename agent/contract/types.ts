@@ -75,6 +75,8 @@ export interface SealedContract {
   readonly source: string;
   /** `local-hostname` of the NoCloud meta-data, or null when there is none. */
   readonly localHostname: string | null;
+  /** Files beside the contract as read, null when absent; only a NoCloud disk has them. */
+  readonly cidata?: { readonly metaData: Buffer | null; readonly vendorData: Buffer | null };
 }
 
 declare const openedBrand: unique symbol;
@@ -96,6 +98,8 @@ export interface OpenedContract {
   readonly envWorkloadSignature: string | null;
   /** Opened value of attestationPublicKey (PEM, or base64 of it), or null. */
   readonly attestationPublicKey: string | null;
+  /** The same as delivered, possibly a token: what the contract's hashes cover. */
+  readonly deliveredAttestationPublicKey: string | null;
   readonly findings: readonly Finding[];
 }
 
@@ -134,4 +138,6 @@ export interface Contract {
   /** The sections as delivered, their SHA-256 and their parsed documents. */
   readonly sections: ContractSections;
   readonly attestationPublicKey: string | null;
+  readonly deliveredAttestationPublicKey: string | null;
+  readonly envWorkloadSignature: string | null;
 }

@@ -68,6 +68,8 @@ export const validateContract = (verified: VerifiedContract, rules: ValidationRu
     workloadKind: workloadKinds.find((kind) => kind in workloadData) ?? 'compose',
     sections: opened.sections,
     attestationPublicKey: opened.attestationPublicKey,
+    deliveredAttestationPublicKey: opened.deliveredAttestationPublicKey,
+    envWorkloadSignature: opened.envWorkloadSignature,
   } as const;
   return proof.mark(contract as typeof contract & Contract);
 };

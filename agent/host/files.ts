@@ -29,7 +29,7 @@ const read: Files['read'] = async (path, maxBytes) => {
         const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
         if (bytesRead === 0) break;
         total += bytesRead;
-        if (total > maxBytes) throw unreadable(path, `larger than ${maxBytes} bytes`);
+        if (total > maxBytes) throw new AgentError('FILE_TOO_LARGE', { path, limitBytes: maxBytes });
         chunks.push(chunk.subarray(0, bytesRead));
       }
       return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
@@ -48,6 +48,8 @@ const writeNew: Files['writeNew'] = async (path, bytes, mode) => {
     const handle = await open(path, 'wx', mode);
     try {
       await handle.writeFile(bytes);
+      // The umask of this process is for secrets; a file gets the mode that was asked for, once it is whole.
+      await handle.chmod(mode);
       await handle.sync();
     } finally {
       await handle.close();

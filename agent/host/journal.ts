@@ -7,8 +7,9 @@ import { messages, textOf } from '../messages.ts';
 import type { Journal } from '../ports.ts';
 
 /** sd-daemon(3) priorities. */
-const priorityOf: Readonly<Record<string, number>> = { E: 3, W: 4, I: 6 };
 const notePriority = 6;
+const warningPriority = 4;
+const priorityOf: Readonly<Record<string, number>> = { E: 3, W: warningPriority, I: notePriority };
 const streamSocket = '/run/systemd/journal/stdout';
 
 export interface JournalSink {
@@ -27,7 +28,8 @@ const journalOver = (write: WriteLine): Journal => ({
     const { id, component } = messages[name];
     write(component, priorityOf[id.at(-1) ?? ''] ?? notePriority, `${id}: ${oneLine(textOf(name, facts))}`);
   },
-  note: (component, text) => write(component, notePriority, oneLine(text)),
+  note: (component, text, severity = 'note') =>
+    write(component, severity === 'warning' ? warningPriority : notePriority, oneLine(text)),
 });
 
 export const stderrJournal = (write: (text: string) => void): JournalSink => ({

@@ -33,7 +33,9 @@ const blanked = (value: YamlValue, secrets: ReadonlySet<string>): YamlValue => {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, blanked(item, secrets)]));
 };
 
-const textOf = (value: YamlValue): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
+/** Strings such as `yes`, which YAML 1.1 takes for something else, are quoted. */
+const textOf = (value: YamlValue): string =>
+  stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' });
 
 /** YAML of the contract with its sections as block strings. Holds the workload's own secrets: mode 0600. */
 export const blankedContract = (contract: Contract): string => {

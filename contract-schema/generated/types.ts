@@ -784,6 +784,7 @@ export interface AgentConfigurationFile {
   kms?: KmsConfiguration;
   volumes?: VolumesConfiguration;
   paths?: PathsConfiguration;
+  workload?: WorkloadConfiguration;
   /**
    * systemd: restart and power off the guest; report: only say so (dry runs and tests)
    */
@@ -901,11 +902,24 @@ export interface VolumesConfiguration {
  */
 export interface PathsConfiguration {
   /**
-   * Folder the workload may read: decrypted contract with blanked seeds, report
+   * Folder the workload may read: decrypted contract with blanked seeds, hashes. Must lie in memory or on an encrypted device
    */
   state?: string;
   /**
    * Root-only folder in memory for the agent's own files
    */
   run?: string;
+}
+/**
+ * Where the workload finds what it is handed. Both must lie in memory or on an encrypted device
+ */
+export interface WorkloadConfiguration {
+  /**
+   * Folder that compose projects and pods are unpacked below
+   */
+  folder?: string;
+  /**
+   * File that gets the registry credentials, as docker and podman read them
+   */
+  registryAuth?: string;
 }

@@ -34,6 +34,7 @@ t.test('our own ids lie in the range of their area', async (t) => {
     ['agent/contract/messages.ts', /^TSD05/],
     ['agent/kms/messages.ts', /^TSD06/],
     ['agent/volumes/messages.ts', /^TSD07/],
+    ['agent/workload/messages.ts', /^TSD08/],
     ['agent/keyd/messages.ts', /^TSD18/],
   ];
   for (const [file, range] of ranges) {

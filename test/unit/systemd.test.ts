@@ -9,7 +9,7 @@ import { revokeUnit } from '../../agent/keyd/revoke.ts';
 import { messages, textOf } from '../../agent/messages.ts';
 
 const folder = fileURLToPath(new URL('../../systemd/', import.meta.url));
-const names = readdirSync(folder).filter((name) => /\.(service|target|timer)$/.test(name));
+const names = readdirSync(folder).filter((name) => /\.(service|target|timer|mount)$/.test(name));
 
 /** `Section.Key` → values in order, systemd.syntax(7). Lists of unit names stay one value a line. */
 type Unit = ReadonlyMap<string, readonly string[]>;

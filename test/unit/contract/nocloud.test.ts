@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { maximumContractBytes } from '../../../agent/contract/delivered.ts';
 import { ImageError } from '../../../agent/contract/image.ts';
 import { listImage, readLabel } from '../../../agent/contract/iso9660.ts';
 import { readContract } from '../../../agent/contract/source.ts';
@@ -281,7 +282,9 @@ t.test('the first source that exists wins; one that cannot be read is an error',
   const folder = t.testdir({
     credentials: { 'triseed.contract': 'from: credential\n' },
     file: 'from: file\n',
-    large: 'x'.repeat(4 * 1024 * 1024 + 1),
+    largest: 'x'.repeat(maximumContractBytes),
+    large: 'x'.repeat(maximumContractBytes + 1),
+    larger: 'x'.repeat(2 * maximumContractBytes),
   });
   const host = hostWith({ vdb: image });
   const empty = hostWith({});
@@ -299,5 +302,28 @@ t.test('the first source that exists wins; one that cannot be read is an error',
     /^TSD00004E/,
     'a folder is no file',
   );
-  t.match(await idOf(readContract(empty, [{ file: join(folder, 'large') }], null)), /^TSD00004E/, 'too large');
+  t.equal(maximumContractBytes, 4 * 1024 * 1024);
+  for (const [name, expected] of [
+    ['largest', /^good/],
+    ['large', /^TSD05005E .* 4194304 bytes/],
+    ['larger', /^TSD05005E/],
+  ] as const) {
+    t.match(await idOf(readContract(empty, [{ file: join(folder, name) }], null)), expected, `${name}: file`);
+    t.match(await idOf(readContract(empty, [{ credential: name }], folder)), expected, `${name}: credential`);
+  }
+});
+
+t.test('the limit on a disk', { skip: hasMaker ? false : 'genisoimage is not installed' }, async (t) => {
+  const diskOf = (length: number): Host => {
+    const folder = t.testdir({ 'user-data': 'x'.repeat(length), 'meta-data': '' });
+    const names = ['user-data', 'meta-data'].map((name) => join(folder, name));
+    const iso = join(folder, 'x.iso');
+    execFileSync('genisoimage', ['-quiet', '-V', 'cidata', '-R', '-o', iso, ...names], { stdio: 'ignore' });
+    return hostWith({ vdb: readFileSync(iso) });
+  };
+  const largest = await readContract(diskOf(maximumContractBytes), nocloud, null);
+  t.equal(largest.bytes.length, maximumContractBytes);
+  t.equal(largest.cidata?.metaData?.length, 0, 'with the files beside it');
+  t.equal(largest.cidata?.vendorData, null);
+  t.match(await idOf(readContract(diskOf(maximumContractBytes + 1), nocloud, null)), /^TSD05005E .*user-data/);
 });

@@ -75,6 +75,7 @@ t.test('the configuration: defaults, and every kind of fault with its line', asy
     kms: { iam: 'https://iam.cloud.ibm.com', endpoints: {}, ca: [], proxy: null, pollSeconds: 60, onRevoked: 'grace' },
     volumes: { devices: {}, deviceWaitSeconds: 900, legacyProfiles: [] },
     paths: { state: '/var/hyperprotect', run: '/run/triseed' },
+    workload: { folder: '/data1', registryAuth: '/root/.docker/config.json' },
     power: 'systemd',
   });
   t.same(parseConfiguration('# nothing\n'), defaults);

@@ -19,7 +19,7 @@ t.test('reading', async (t) => {
   const folder = t.testdir({ whole: 'x'.repeat(1000), empty: '', folder: {} });
   const at = (name: string): string => join(folder, name);
   t.equal((await files.read(at('whole'), 1000))?.toString(), 'x'.repeat(1000), 'exactly the limit');
-  await rejectsWith(t, files.read(at('whole'), 999), 'FILE_UNREADABLE', 'one byte over the limit');
+  await rejectsWith(t, files.read(at('whole'), 999), 'FILE_TOO_LARGE', 'one byte over the limit');
   t.equal((await files.read(at('empty'), 10))?.length, 0);
   t.equal(await files.read(at('absent'), 10), null);
   t.equal(await files.read(at('whole/below'), 10), null, 'below a file');
@@ -47,6 +47,10 @@ t.test('atomic replacement leaves one whole file and no other', async (t) => {
   await files.writeAtomically(path, Buffer.from('new'), 0o640);
   t.equal(readFileSync(path, 'utf8'), 'new');
   t.equal(modeOf(path), 0o640);
+  const usual = process.umask(0o077);
+  await files.writeAtomically(path, Buffer.from('new'), 0o644);
+  process.umask(usual);
+  t.equal(modeOf(path), 0o644, 'whatever the umask of the process');
   t.strictSame(readdirSync(folder), ['there']);
   // A folder in its place: the rename fails after the temporary file was written.
   mkdirSync(join(folder, 'busy'));

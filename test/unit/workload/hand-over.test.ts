@@ -1,20 +1,12 @@
 /** What the workload is given: merged variables, credentials and the blanked contract, from a contract on the real line. */
 import t from 'tap';
 import { parse } from 'yaml';
-import { decryptContract } from '../../../agent/contract/decrypt.ts';
 import type { Contract } from '../../../agent/contract/types.ts';
-import { validateContract } from '../../../agent/contract/validate.ts';
-import { verifyContract } from '../../../agent/contract/verify.ts';
 import { blankedContract } from '../../../agent/workload/blanked-contract.ts';
 import { mergedEnvironment } from '../../../agent/workload/merged-environment.ts';
+import { onTheLine, plainEnv } from './contract-on-the-line.ts';
 
-const contractOf = (workload: string, env: string): Contract => {
-  const indented = (text: string): string => text.replace(/^(?=.)/gm, '  ');
-  const bytes = Buffer.from(`workload: |\n${indented(workload)}env: |\n${indented(env)}`);
-  const opened = decryptContract({ kind: 'sealed', bytes, source: 'test', localHostname: null }, null);
-  const verified = verifyContract(opened, { trustedSigners: [], at: new Date('2026-11-21T00:00:00Z') });
-  return validateContract(verified, { profile: 'hpvs', minimumSerial: 0 });
-};
+const contractOf = (workload: string, env: string): Contract => onTheLine(workload, env).contract;
 
 const workload = `type: workload
 compose: { archive: H4sIAAAAAAAA }
@@ -61,10 +53,7 @@ t.test('the workload section wins over env, name by name', async (t) => {
 });
 
 t.test('a contract without variables and credentials gives empty maps', async (t) => {
-  const bare = contractOf(
-    'type: workload\ncompose: { archive: H4sIAAAAAAAA }\n',
-    'type: env\nlogging: { logRouter: { hostname: logs.example.com, iamApiKey: log-api-key-1 } }\n',
-  );
+  const bare = contractOf('type: workload\ncompose: { archive: H4sIAAAAAAAA }\n', plainEnv);
   const { env, auths } = mergedEnvironment(bare);
   t.equal(env.size, 0);
   t.equal(auths.size, 0);

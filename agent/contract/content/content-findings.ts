@@ -11,6 +11,8 @@ import { composeProblems } from './compose-file.ts';
 import type { ContentProblem } from './content-problem.ts';
 import type { TrustedImages } from './image-policy.ts';
 import type { Member } from './members.ts';
+import { playArchiveProblems } from './play-archive.ts';
+import { type PodContext, resourceProblems, templatedProblems } from './pod-content.ts';
 import type { Variables } from './variables.ts';
 
 export interface ContentSections {
@@ -54,12 +56,48 @@ const archiveFindings = (
   return at(ground, [kind, 'archive'], read.kind === 'read' ? look(read.value) : read.problems);
 };
 
-/** Findings about the workload's content; `env` gives the deployer's half of the variables. */
-export const contentFindings = async (sections: ContentSections, _rules: ContentRules): Promise<readonly Finding[]> => {
+const itemsOf = (value: YamlValue | undefined): readonly YamlValue[] => (Array.isArray(value) ? value : []);
+
+/** Descriptors in the contract itself: `resources` as they stand, `templates` with their expressions. */
+const descriptorFindings = (workload: ParsedGround, context: PodContext): readonly Finding[] => {
+  const play = mappingAt(workload.document.value, 'play');
+  const look = (key: 'resources' | 'templates', problemsOf: typeof resourceProblems): readonly Finding[] =>
+    itemsOf(play[key]).flatMap((item, index) =>
+      problemsOf(item, context).map(({ code, path, at: side, message, hint }) =>
+        finding(code, workload, ['play', key, index, ...path], { message, hint }, side),
+      ),
+    );
+  return [...look('resources', resourceProblems), ...look('templates', templatedProblems)];
+};
+
+const emptyPlay = (workload: ParsedGround): readonly Finding[] => {
+  const root = workload.document.value;
+  const play = mappingAt(root, 'play');
+  const isGiven = isMapping(root) && isMapping(root.play);
+  if (!isGiven || 'archive' in play || itemsOf(play.resources).length + itemsOf(play.templates).length > 0) return [];
+  const detail = { message: 'play is empty, so nothing is started', hint: 'add resources, templates or an archive' };
+  return [finding('PLAY_EMPTY', workload, ['play'], detail, 'key')];
+};
+
+/** Enough to see what is wrong; a hostile archive has one fault for every line. */
+const maximumFindings = 50;
+
+/**
+ * Findings about what the workload holds; `env` gives the deployer's half of the variables. Nothing is thrown for what
+ * the sections hold.
+ */
+export const contentFindings = async (sections: ContentSections, rules: ContentRules): Promise<readonly Finding[]> => {
   const { workload } = sections;
   if (workload === null || !isMapping(workload.document.value)) return [];
   const root: YamlMapping = workload.document.value;
-  const variables = variablesOf(sections);
-  const trusted = trustedImages(root);
-  return archiveFindings(workload, 'compose', (members) => composeProblems(members, variables, trusted));
+  const context = { variables: variablesOf(sections), trusted: trustedImages(root) };
+  const { resources, templates } = mappingAt(root, 'play');
+  const isAlone = itemsOf(resources).length + itemsOf(templates).length === 0;
+  const found = [
+    ...archiveFindings(workload, 'compose', (members) => composeProblems(members, context.variables, context.trusted)),
+    ...archiveFindings(workload, 'play', (members) => playArchiveProblems(members, rules.profile, context, isAlone)),
+    ...descriptorFindings(workload, context),
+    ...emptyPlay(workload),
+  ];
+  return found.slice(0, maximumFindings);
 };

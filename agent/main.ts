@@ -54,6 +54,10 @@ const groups: Readonly<Record<string, { readonly about: string; readonly load: (
     about: 'write, check, encrypt and sign contracts',
     load: async () => (await import('./cli/contract.ts')).contractCommand(await plainHost(), io),
   },
+  attestation: {
+    about: 'open and verify what a guest says about itself',
+    load: async () => (await import('./cli/attestation.ts')).attestationCommand(await plainHost(), io),
+  },
   boot: {
     about: 'open the contract and its volumes (run by systemd)',
     load: async () => (await import('./cli/boot.ts')).bootCommand({ configured, credentialsFolder }, io),

@@ -2,6 +2,7 @@
  * The message catalogue: every line the agent prints with an id, keyed by name. Ids are unique including their
  * severity letter. The tables live beside the code that emits them; this file joins them and types their names.
  */
+import { attestationMessages } from './attestation/messages.ts';
 import { bootMessages } from './boot-messages.ts';
 import { contractMessages } from './contract/messages.ts';
 import { keydMessages } from './keyd/messages.ts';
@@ -13,6 +14,7 @@ import { workloadMessages } from './workload/messages.ts';
 export const messages = {
   ...bootMessages,
   ...contractMessages,
+  ...attestationMessages,
   ...volumeMessages,
   ...kmsMessages,
   ...keydMessages,

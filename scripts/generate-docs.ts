@@ -58,6 +58,7 @@ const areas: readonly (readonly [title: string, ids: RegExp])[] = [
   ['Volumes', /^(TSD07|HPL02|HPL07)/],
   ['Workload', /^(TSD08|HPL08|HPL15)/],
   ['Key daemon', /^(TSD18|HPL18)/],
+  ['Attestation', /^TSD11/],
 ];
 
 const messagesDocument = (): string => {

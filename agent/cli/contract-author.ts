@@ -38,7 +38,7 @@ const warnDays = 180;
 const usage = (reason: string): AgentError => new AgentError('USAGE', { reason });
 
 const requestFor = (host: Host, commonName: string, days: number): CertificateRequest => ({
-  commonName,
+  subject: { commonName },
   notBefore: host.clock.now(),
   days,
   serial: host.entropy.bytes(serialBytes),

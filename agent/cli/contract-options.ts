@@ -59,6 +59,16 @@ export const parseDays =
     return days;
   };
 
+/** A date, or a time with its zone, as an option gives it. Throws USAGE. */
+export const parseTime = (option: string, text: string): Date => {
+  const isTime = /^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+(?:Z|[+-][0-9]{2}:?[0-9]{2}))?$/.test(text);
+  const time = isTime ? new Date(text) : null;
+  if (time === null || Number.isNaN(time.getTime())) {
+    throw new AgentError('USAGE', { reason: `${option} takes a date such as 2026-11-30 or 2026-11-30T12:00:00Z` });
+  }
+  return time;
+};
+
 /** An option of the fixed command line that this version does not have: refuses, never ignores. */
 export const refuseUnbuilt = (given: Readonly<Record<string, unknown>>): void => {
   for (const [option, value] of Object.entries(given)) {

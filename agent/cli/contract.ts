@@ -3,11 +3,13 @@ import { Command } from 'commander';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { keygenCommand, newCommand, sealCommand } from './contract-author.ts';
+import { certsCommand } from './contract-certs.ts';
+import { encryptCommand, signCommand } from './contract-encrypt.ts';
 import { decryptCommand, validateCommand, verifyCommand } from './contract-read.ts';
 import type { CommandIo } from './io.ts';
 
 /** Commands of the fixed command line that this version does not have. They refuse, whatever follows them. */
-const unbuilt = ['encrypt', 'sign', 'inspect', 'archive', 'certs'];
+const unbuilt = ['inspect', 'archive'];
 
 const refusing = (name: string): Command =>
   new Command(name)
@@ -33,8 +35,11 @@ export const contractCommand = (host: Host, io: CommandIo): Command => {
     .addCommand(newCommand(host, io))
     .addCommand(validateCommand(host, io))
     .addCommand(sealCommand(host, io))
+    .addCommand(encryptCommand(host, io))
+    .addCommand(signCommand(host, io))
     .addCommand(decryptCommand(host, io))
-    .addCommand(verifyCommand(host, io));
+    .addCommand(verifyCommand(host, io))
+    .addCommand(certsCommand(host, io));
   for (const name of unbuilt) command.addCommand(refusing(name), { hidden: true });
   return command;
 };

@@ -157,4 +157,20 @@ export const contractMessages = {
     userAction: 'see the reason',
     exit: 1,
   }),
+  CONTRACT_NOT_ENCRYPTABLE: message<{ readonly reason: string }>({
+    id: 'TSD05088E',
+    component: 'triseed',
+    text: ({ reason }) => `the document cannot be encrypted: ${reason}`,
+    systemAction: 'nothing was written',
+    userAction: 'see the reason',
+    exit: 1,
+  }),
+  CONTRACT_NOT_SIGNABLE: message<{ readonly reason: string }>({
+    id: 'TSD05089E',
+    component: 'triseed',
+    text: ({ reason }) => `the contract cannot be signed: ${reason}`,
+    systemAction: 'nothing was written',
+    userAction: 'see the reason',
+    exit: 1,
+  }),
 } as const;

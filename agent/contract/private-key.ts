@@ -2,8 +2,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { AgentError } from '../errors.ts';
 import type { Secret } from '../secret.ts';
-
-const minimumModulusBits = 2048;
+import { rsaFault } from './rsa-key.ts';
 
 /** Length of the modulus, which is the length of every ciphertext and signature, in bytes. */
 export const modulusBytes = (key: KeyObject): number => Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
@@ -31,7 +30,7 @@ export const parsePrivateKey = (pem: Secret, path: string, passphrase: Secret | 
   } catch {
     throw unusable(isProtected ? 'the passphrase does not open the key' : 'the PEM text is damaged');
   }
-  if (key.asymmetricKeyType !== 'rsa') throw unusable('it is no RSA key');
-  if (modulusBytes(key) * 8 < minimumModulusBits) throw unusable(`RSA keys need ${minimumModulusBits} bits or more`);
+  const fault = rsaFault(key);
+  if (fault !== null) throw unusable(fault);
   return key;
 };

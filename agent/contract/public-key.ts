@@ -3,9 +3,9 @@
  * certificate twice, and published samples have `\n` spelt out instead of line breaks; both are understood.
  */
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { rsaFault } from './rsa-key.ts';
 
 const maxLayers = 3;
-const minimumModulusBits = 2048;
 
 export interface CarriedKey {
   readonly key: KeyObject;
@@ -24,7 +24,7 @@ export const decodePem = (text: string): string | null => {
   let current = text;
   for (let layer = 0; layer <= maxLayers; layer += 1) {
     if (current.includes('-----BEGIN ')) return current.replaceAll('\\n', '\n');
-    const packed = current.replace(/\s+/g, '');
+    const packed = current.replace(/\s+|\\n/g, '');
     if (!/^[A-Za-z0-9+/]+={0,2}$/.test(packed)) return null;
     current = Buffer.from(packed, 'base64').toString('latin1');
   }
@@ -41,15 +41,15 @@ export const parseCarriedKey = (text: string): CarriedKeyOutcome => {
   if (found === null) {
     if (/-----END [A-Z ]+-{1,4}(?!-)/.test(pem))
       return unusable('the END line of the PEM text needs five dashes at its end');
+    if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem))
+      return unusable('it is a private key, which must stay with its owner; give the public key or certificate');
     return unusable('it holds no complete PEM public key or certificate');
   }
   try {
     const certificate = found[1] === 'CERTIFICATE' ? new X509Certificate(found[0]) : null;
     const key = certificate?.publicKey ?? createPublicKey(found[0]);
-    if (key.asymmetricKeyType !== 'rsa') return unusable('it is no RSA key');
-    if ((key.asymmetricKeyDetails?.modulusLength ?? 0) < minimumModulusBits) {
-      return unusable(`RSA keys need ${minimumModulusBits} bits or more`);
-    }
+    const fault = rsaFault(key);
+    if (fault !== null) return unusable(fault);
     const dates =
       certificate === null ? null : { notBefore: certificate.validFromDate, notAfter: certificate.validToDate };
     return { kind: 'key', value: { key, certificate: dates } };

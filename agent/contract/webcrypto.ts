@@ -10,14 +10,16 @@ const modulusBits = 4096;
 const publicExponent = new Uint8Array([1, 0, 1]);
 const wrapping = { name: 'RSAES-PKCS1-v1_5' } as const;
 const signing = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
-const certifying = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-512' } as const;
+/** What certificates and requests are signed with. */
+export const certifying = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-512' } as const;
 
 const load = async () => {
   const { Crypto } = await import('@peculiar/webcrypto');
   return new Crypto();
 };
 
-const loadX509 = async () => {
+/** The X.509 library, over the same cryptography. */
+export const loadX509 = async () => {
   // @peculiar/x509 needs this before its own import.
   await import('reflect-metadata');
   const x509 = await import('@peculiar/x509');
@@ -28,9 +30,9 @@ const loadX509 = async () => {
 
 type Source = Uint8Array<ArrayBuffer>;
 /** Nothing here lies in shared memory, which the types of buffers leave open. */
-const source = (bytes: Uint8Array): Source => bytes as Source;
-const spki = (key: KeyObject): Source => source(key.export({ type: 'spki', format: 'der' }));
-const pkcs8 = (key: KeyObject): Source => source(key.export({ type: 'pkcs8', format: 'der' }));
+export const source = (bytes: Uint8Array): Source => bytes as Source;
+export const spki = (key: KeyObject): Source => source(key.export({ type: 'spki', format: 'der' }));
+export const pkcs8 = (key: KeyObject): Source => source(key.export({ type: 'pkcs8', format: 'der' }));
 
 /** A fresh RSA-4096 private key. */
 export const generateKey = async (): Promise<KeyObject> => {
@@ -61,8 +63,11 @@ export const sign = async (message: Uint8Array, signer: KeyObject): Promise<Buff
   return Buffer.from(await subtle.sign(signing, key, source(message)));
 };
 
+/** The subject of a certificate: a plain name, or DER of a Name (RFC 5280 section 4.1.2.4). */
+export type Subject = { readonly commonName: string } | { readonly der: Uint8Array };
+
 export interface CertificateRequest {
-  readonly commonName: string;
+  readonly subject: Subject;
   readonly notBefore: Date;
   readonly days: number;
   /** Random bytes for the serial number. */
@@ -78,12 +83,17 @@ const serialNumber = (random: Buffer): string => {
   return bytes.toString('hex');
 };
 
+export type X509Library = Awaited<ReturnType<typeof loadX509>>['x509'];
+
+const nameOf = (x509: X509Library, subject: Subject) =>
+  new x509.Name('der' in subject ? source(subject.der) : [{ CN: [subject.commonName] }]);
+
 /** A certificate for the key itself, in PEM. */
 export const selfSignedCertificate = async (key: KeyObject, request: CertificateRequest): Promise<string> => {
   const { x509, crypto } = await loadX509();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(request.serial),
-    name: [{ CN: [request.commonName] }],
+    name: nameOf(x509, request.subject),
     notBefore: request.notBefore,
     notAfter: new Date(request.notBefore.getTime() + request.days * dayMs),
     keys: {
@@ -109,8 +119,9 @@ export const issuedCertificate = async (
   const { x509, crypto } = await loadX509();
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(request.serial),
-    subject: [{ CN: [request.commonName] }],
-    issuer: new x509.X509Certificate(authority.certificate.raw).subjectName.toJSON(),
+    subject: nameOf(x509, request.subject),
+    // The very bytes: RFC 5280 section 7.1 compares names after normalisation that not every reader does.
+    issuer: new x509.X509Certificate(source(authority.certificate.raw)).subjectName,
     notBefore: request.notBefore,
     notAfter: new Date(request.notBefore.getTime() + request.days * dayMs),
     publicKey: await crypto.subtle.importKey('spki', spki(createPublicKey(key)), certifying, true, ['verify']),

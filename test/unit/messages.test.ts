@@ -32,6 +32,7 @@ t.test('our own ids lie in the range of their area', async (t) => {
   const ranges: readonly (readonly [file: string, range: RegExp])[] = [
     ['agent/boot-messages.ts', /^TSD00/],
     ['agent/contract/messages.ts', /^TSD05/],
+    ['agent/attestation/messages.ts', /^TSD11/],
     ['agent/kms/messages.ts', /^TSD06/],
     ['agent/volumes/messages.ts', /^TSD07/],
     ['agent/workload/messages.ts', /^TSD08/],

@@ -9,8 +9,10 @@ import { mappingAt } from '../volume-rules.ts';
 import { readArchive } from './archive-read.ts';
 import { composeProblems } from './compose-file.ts';
 import type { ContentProblem } from './content-problem.ts';
+import { contentTrustKeyProblems } from './content-trust-key.ts';
 import type { TrustedImages } from './image-policy.ts';
 import type { Member } from './members.ts';
+import { openpgpKeyProblems } from './openpgp-key.ts';
 import { playArchiveProblems } from './play-archive.ts';
 import { type PodContext, resourceProblems, templatedProblems } from './pod-content.ts';
 import type { Variables } from './variables.ts';
@@ -79,6 +81,28 @@ const emptyPlay = (workload: ParsedGround): readonly Finding[] => {
   return [finding('PLAY_EMPTY', workload, ['play'], detail, 'key')];
 };
 
+/** A text that is a key at least by its form; the schema speaks about others. */
+const looksLikeKey = (value: YamlValue | undefined): value is string =>
+  typeof value === 'string' && value.length >= 4 && !/^REPLACE[_+]/.test(value);
+
+const signerFindings = async (workload: ParsedGround, signedAt: Date): Promise<readonly Finding[]> => {
+  const root = workload.document.value;
+  const found: Finding[] = [];
+  for (const kind of ['dct', 'rhs'] as const) {
+    for (const [image, entry] of Object.entries(mappingAt(root, 'images', kind)).slice(0, maximumSigners)) {
+      const { publicKey } = mappingAt(entry);
+      if (!looksLikeKey(publicKey)) continue;
+      const problems =
+        kind === 'dct' ? contentTrustKeyProblems(publicKey, signedAt) : await openpgpKeyProblems(publicKey, signedAt);
+      found.push(...at(workload, ['images', kind, image, 'publicKey'], problems));
+    }
+  }
+  return found;
+};
+
+/** Each costs some milliseconds. */
+const maximumSigners = 50;
+
 /** Enough to see what is wrong; a hostile archive has one fault for every line. */
 const maximumFindings = 50;
 
@@ -99,5 +123,5 @@ export const contentFindings = async (sections: ContentSections, rules: ContentR
     ...descriptorFindings(workload, context),
     ...emptyPlay(workload),
   ];
-  return found.slice(0, maximumFindings);
+  return [...found.slice(0, maximumFindings), ...(await signerFindings(workload, rules.at))];
 };

@@ -10,17 +10,18 @@ import { renderFindings } from '../contract/finding.ts';
 import { checkNetwork } from '../contract/network.ts';
 import { assertImplicitRejection, openToken } from '../contract/open-token.ts';
 import { fingerprintOf, parseCarriedKey } from '../contract/public-key.ts';
+import { sarifLog } from '../contract/sarif.ts';
 import type { Finding, OpenedContract, SectionName } from '../contract/types.ts';
 import { verifyContract } from '../contract/verify.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import {
   type ProfileChoice,
+  parseTime,
   passphraseOption,
   profileOf,
   profileOptions,
   readKey,
-  refuseUnbuilt,
 } from './contract-options.ts';
 import { assertOutput, readInput, writeOutput } from './documents.ts';
 import type { CommandIo } from './io.ts';
@@ -56,7 +57,7 @@ const findingsFor = async (
   options: ValidateOptions,
 ): Promise<readonly Finding[]> => {
   const { section } = options;
-  refuseUnbuilt({ '--sarif': options.sarif });
+  if (options.sarif === true && options.json === true) throw usage('--json and --sarif both claim standard output');
   const key = await keyOrNull(host, io, options.decryptKey, options.keyPassphraseFile);
   const bytes = await readInput(host, io, file, maximumContractBytes);
   if (section === 'network') return checkNetwork(bytes);
@@ -71,8 +72,13 @@ const validate = async (host: Host, io: CommandIo, file: string, options: Valida
   const count = (severity: Finding['severity']): number => findings.filter((f) => f.severity === severity).length;
   const [errors, warnings] = [count('error'), count('warning')];
   const valid = errors === 0 && (options.strict !== true || warnings === 0);
-  if (options.json === true) {
-    io.stdout(`${JSON.stringify({ valid, profile: profileOf(options), findings }, null, 2)}\n`);
+  if (options.sarif === true) {
+    io.stdout(`${JSON.stringify(sarifLog(findings, file), null, 2)}\n`);
+  } else if (options.json === true) {
+    const section = options.section ?? null;
+    io.stdout(
+      `${JSON.stringify({ valid, profile: profileOf(options), section, errors, warnings, findings }, null, 2)}\n`,
+    );
   } else {
     if (findings.length > 0) io.stderr(`${renderFindings(findings, file)}\n`);
     io.stderr(`${file}: ${valid ? 'valid' : 'not valid'}, ${errors} errors, ${warnings} warnings\n`);
@@ -90,6 +96,7 @@ Examples:
   triseed contract validate contract.yaml
   triseed contract validate env.yaml --section env --profile ccrt
   triseed contract validate user-data --decrypt-key guest-key.pem --json
+  triseed contract validate contract.yaml --strict --sarif > contract.sarif
 
 Exit status: 0 valid, 1 not valid (with --strict also for warnings), 2 wrong usage, 3 could not be read.`;
 
@@ -99,7 +106,7 @@ export const validateCommand = (host: Host, io: CommandIo): Command =>
     .addOption(new Option('--section <section>', 'the file is one section').choices(['workload', 'env', 'network']))
     .option('--strict', 'warnings count as errors')
     .option('--json', 'findings as one JSON document on standard output')
-    .addOption(new Option('--sarif', 'not available in this version').hideHelp())
+    .option('--sarif', 'findings as a SARIF 2.1.0 log on standard output, for code review tools')
     .option('--decrypt-key <file>', 'private key of the guest, to look into tokens too')
     .addOption(passphraseOption())
     .addHelpText('after', validateHelp)
@@ -172,14 +179,8 @@ interface VerifyOptions {
   readonly keyPassphraseFile?: string;
 }
 
-const timeOf = (host: Host, at: string | undefined): Date => {
-  if (at === undefined) return host.clock.now();
-  const time = /^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+(?:Z|[+-][0-9]{2}:?[0-9]{2}))?$/.test(at) ? new Date(at) : null;
-  if (time === null || Number.isNaN(time.getTime())) {
-    throw usage('--at takes a date such as 2026-11-30 or 2026-11-30T12:00:00Z');
-  }
-  return time;
-};
+const timeOf = (host: Host, at: string | undefined): Date =>
+  at === undefined ? host.clock.now() : parseTime('--at', at);
 
 const pinned = async (host: Host, io: CommandIo, path: string | undefined): Promise<readonly string[]> => {
   if (path === undefined) return [];

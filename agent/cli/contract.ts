@@ -2,14 +2,16 @@
 import { Command } from 'commander';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
-import { keygenCommand, newCommand, sealCommand } from './contract-author.ts';
+import { keygenCommand, newCommand } from './contract-author.ts';
 import { certsCommand } from './contract-certs.ts';
 import { encryptCommand, signCommand } from './contract-encrypt.ts';
+import { inspectCommand } from './contract-inspect.ts';
 import { decryptCommand, validateCommand, verifyCommand } from './contract-read.ts';
+import { sealCommand } from './contract-seal.ts';
 import type { CommandIo } from './io.ts';
 
 /** Commands of the fixed command line that this version does not have. They refuse, whatever follows them. */
-const unbuilt = ['inspect', 'archive'];
+const unbuilt = ['archive'];
 
 const refusing = (name: string): Command =>
   new Command(name)
@@ -24,7 +26,8 @@ A contract from nothing:
   triseed contract new -o contract.yaml                     then fill in what says REPLACE
   triseed contract validate contract.yaml
   triseed contract seal contract.yaml --cert guest.crt --key signer.pem -o user-data
-  triseed contract verify user-data --decrypt-key guest-key.pem --signer signer.pub`;
+  triseed contract verify user-data --decrypt-key guest-key.pem --signer signer.pub
+  triseed contract inspect user-data --decrypt-key guest-key.pem`;
 
 /** Handlers end as cli/io.ts describes. */
 export const contractCommand = (host: Host, io: CommandIo): Command => {
@@ -39,6 +42,7 @@ export const contractCommand = (host: Host, io: CommandIo): Command => {
     .addCommand(signCommand(host, io))
     .addCommand(decryptCommand(host, io))
     .addCommand(verifyCommand(host, io))
+    .addCommand(inspectCommand(host, io))
     .addCommand(certsCommand(host, io));
   for (const name of unbuilt) command.addCommand(refusing(name), { hidden: true });
   return command;

@@ -2,7 +2,7 @@
  * The authoring side: sections become tokens, the signature covers the tokens. A token is made of a passphrase
  * that every reader understands the same way, unlike one in five of those made by the documented commands.
  */
-import { createCipheriv, createHash, type KeyObject, pbkdf2Sync } from 'node:crypto';
+import { createCipheriv, createHash, createPublicKey, type KeyObject, pbkdf2Sync } from 'node:crypto';
 import { stringify } from 'yaml';
 import { profiles } from '../../contract-schema/generated/profiles.ts';
 import { AgentError } from '../errors.ts';
@@ -10,10 +10,23 @@ import type { Entropy } from '../ports.ts';
 import { Secret } from '../secret.ts';
 import { checkContractContent } from './content/check-content.ts';
 import { type DeliveredContract, sectionNames } from './delivered.ts';
-import { isToken, isUnambiguous, iterations, renderToken, saltLength, type TokenPrefix } from './envelope.ts';
+import { setValues } from './edit-text.ts';
+import {
+  isToken,
+  isUnambiguous,
+  iterations,
+  parseToken,
+  renderToken,
+  saltLength,
+  type TokenPrefix,
+} from './envelope.ts';
 import { hasErrors, type ParsedGround } from './finding.ts';
+import { digestOf, type KeepRecord, type KeptCertificate, openRecord, recordLine, renderRecord } from './keep.ts';
+import { openComments } from './open-comments.ts';
+import { openToken } from './open-token.ts';
 import { outdent } from './outdent.ts';
 import { fingerprintOf, parseCarriedKey } from './public-key.ts';
+import { isSameData } from './same-data.ts';
 import { placeSigningKey } from './signing-key.ts';
 import type { Finding, Profile, SectionName } from './types.ts';
 import { signedText } from './verify.ts';
@@ -63,6 +76,19 @@ export interface SealRequest {
   readonly signer: KeyObject;
   /** What goes into signingKey, in PEM: the signer's public key, or its certificate when the contract shall expire. */
   readonly signingKeyPem: string;
+  /** Keeps comments of the contract itself: they are delivered as they are, readable for the host. */
+  readonly withComments?: boolean;
+  /** The guest's key, to check sections that are tokens already, and to compare tokens of `keep`; usually unknown. */
+  readonly decryptKey?: KeyObject | null;
+  /** Present when a record for the next sealing is wanted. */
+  readonly keep?: KeepRequest;
+}
+
+export interface KeepRequest {
+  /** What was sealed before; null the first time. */
+  readonly old: { readonly text: string; readonly delivered: DeliveredContract } | null;
+  /** The certificate in signingKeyPem, when it was made for this contract. */
+  readonly certificate: KeptCertificate | null;
 }
 
 export type SealOutcome =
@@ -73,6 +99,10 @@ export type SealOutcome =
       readonly findings: readonly Finding[];
       /** Names of the values that were encrypted now. */
       readonly encrypted: readonly string[];
+      /** Names of the values whose tokens were taken from the sealing before. */
+      readonly kept: readonly string[];
+      /** Comment lines of the contract itself. */
+      readonly comments: number;
       readonly fingerprint: string;
       readonly sha256: { readonly input: string; readonly output: string };
     };
@@ -96,10 +126,58 @@ const withSigningKey = (ground: ParsedGround, text: string, pem: string): string
   return placed.text;
 };
 
-/** Values with long lines unfolded, tokens as plain scalars. Comments of the outer document are not carried over. */
-const renderContract = (delivered: DeliveredContract, values: ReadonlyMap<string, string>): string => {
-  const { workload: _w, env: _e, attestationPublicKey: _a, envWorkloadSignature: _s, ...others } = delivered.root;
-  return stringify({ ...others, ...Object.fromEntries(values) }, { lineWidth: 0, version: '1.2' });
+/** In the order of the contract; what is new comes last. Long lines unfolded, tokens as plain scalars. */
+const renderContract = (
+  delivered: DeliveredContract,
+  values: ReadonlyMap<string, string>,
+  comments: boolean,
+): string => {
+  if (comments) {
+    const edited = setValues(delivered.ground.document, values);
+    if (edited === null) throw unsealable('its sections cannot be replaced where they stand; seal without --comments');
+    return edited.endsWith('\n') ? edited : `${edited}\n`;
+  }
+  const inOrder = Object.entries(delivered.root).map(([key, value]) => [key, values.get(key) ?? value] as const);
+  return stringify({ ...Object.fromEntries([...inOrder, ...values]) }, { lineWidth: 0, version: '1.2' });
+};
+
+/** A passphrase below this many bytes is never used again: see PASSPHRASE_WEAK. */
+const soundPassphraseBytes = 16;
+
+/** Whether an old token opens to `text`; a weak one is made anew. */
+const opensTo = (token: string, text: string, key: KeyObject): boolean => {
+  const opened = openToken(token, key);
+  const same = opened?.plaintext.expose((bytes) => Buffer.from(text, 'utf8').equals(bytes)) ?? false;
+  opened?.plaintext.wipe();
+  return same && (opened?.passphraseLength ?? 0) >= soundPassphraseBytes;
+};
+
+/** Finds tokens of the sealing before that may be delivered again. */
+const keeper = ({ keep, recipient, signer, decryptKey = null }: SealRequest, prefix: TokenPrefix) => {
+  const oldLine = keep?.old == null ? null : recordLine(keep.old.text);
+  const record = openRecord(oldLine, signer);
+  const recipientName = fingerprintOf(recipient);
+  const isForGuest = decryptKey !== null && fingerprintOf(createPublicKey(decryptKey)) === recipientName;
+  const tokenOf = (name: string): string | null => {
+    const value = keep?.old?.delivered.root[name];
+    return typeof value === 'string' && parseToken(value)?.prefix === prefix ? value.trim() : null;
+  };
+  return {
+    token: (name: string, text: string): string | null => {
+      const token = tokenOf(name);
+      if (token === null) return null;
+      const kept = record?.recipient === recipientName ? record.values[name] : undefined;
+      if (kept?.plaintext === digestOf(text) && kept.token === digestOf(token)) return token;
+      return isForGuest && opensTo(token, text, decryptKey) ? token : null;
+    },
+    /** The old line when it says the same, so that an unchanged contract is the same bytes. */
+    line: (values: KeepRecord['values'], nonce: () => Buffer): string => {
+      const next: KeepRecord = { recipient: recipientName, values, certificate: keep?.certificate ?? null };
+      if (oldLine !== null && record !== null && isSameData({ ...record } as never, { ...next } as never))
+        return oldLine;
+      return renderRecord(next, signer, nonce());
+    },
+  };
 };
 
 /**
@@ -107,26 +185,33 @@ const renderContract = (delivered: DeliveredContract, values: ReadonlyMap<string
  * back as findings; CONTRACT_NOT_SEALABLE is thrown for what cannot be done with a valid one.
  */
 export const sealContract = async (entropy: Entropy, request: SealRequest): Promise<SealOutcome> => {
-  const { bytes, profile, at, recipient, signer, signingKeyPem } = request;
-  const check = await checkContractContent(bytes, { profile, minimumSerial: 0, key: null, at });
+  const { bytes, profile, at, recipient, signer, signingKeyPem, keep, decryptKey = null } = request;
+  const check = await checkContractContent(bytes, { profile, minimumSerial: 0, key: decryptKey, at });
   // Half a signature is what sealing completes.
   const findings = check.findings.filter(({ code }) => code !== 'SIGNATURE_INCOMPLETE');
   const { delivered, sections } = check;
   if (delivered === null || hasErrors(findings)) return { kind: 'invalid', findings };
-  if (sections.env === null) {
-    throw unsealable('env is a token already, so no signingKey can be added; seal the plain env');
+  if (delivered.sections.env.form === 'token') {
+    throw unsealable('env is a token already, so no signingKey can be added; triseed contract sign signs it as it is');
   }
   const prefix = profiles[profile].tokenPrefix;
+  const old = keeper(request, prefix);
   const encrypted: string[] = [];
+  const kept: string[] = [];
+  const made: Record<string, { readonly plaintext: string; readonly token: string }> = {};
   const encrypt = async (name: string, text: string): Promise<string> => {
-    encrypted.push(name);
-    return sealToken(entropy, Buffer.from(text, 'utf8'), recipient, prefix);
+    const again = old.token(name, text);
+    (again === null ? encrypted : kept).push(name);
+    const token = again ?? (await sealToken(entropy, Buffer.from(text, 'utf8'), recipient, prefix));
+    made[name] = { plaintext: digestOf(text), token: digestOf(token) };
+    return token;
   };
   const values = new Map<string, string>();
   for (const name of sectionNames) {
+    const { form, text: asDelivered } = delivered.sections[name];
     const ground = sections[name];
-    if (ground === null) {
-      values.set(name, delivered.sections[name].text.trim());
+    if (form === 'token' || ground === null) {
+      values.set(name, asDelivered.trim());
       continue;
     }
     const text = plainText(delivered, ground, name);
@@ -139,7 +224,8 @@ export const sealContract = async (entropy: Entropy, request: SealRequest): Prom
   }
   const message = signedText({ workload: values.get('workload') ?? '', env: values.get('env') ?? '' });
   values.set('envWorkloadSignature', (await sign(Buffer.from(message, 'utf8'), signer)).toString('base64'));
-  const text = renderContract(delivered, values);
+  const rendered = renderContract(delivered, values, request.withComments === true);
+  const text = keep === undefined ? rendered : `${rendered}${old.line(made, () => entropy.bytes(12))}\n`;
   const key = parseCarriedKey(signingKeyPem);
   if (key.kind === 'unusable') throw unsealable(`the signing key is not usable, ${key.reason}`);
   return {
@@ -147,6 +233,8 @@ export const sealContract = async (entropy: Entropy, request: SealRequest): Prom
     text,
     findings,
     encrypted,
+    kept,
+    comments: openComments(delivered.ground.document),
     fingerprint: fingerprintOf(key.value.key),
     sha256: { input: sha256(bytes), output: sha256(text) },
   };

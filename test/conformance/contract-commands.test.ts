@@ -2,70 +2,12 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CommanderError } from 'commander';
 import fc from 'fast-check';
-import t, { type Test } from 'tap';
-import { contractCommand } from '../../agent/cli/contract.ts';
+import t from 'tap';
 import { parseToken } from '../../agent/contract/envelope.ts';
 import { insertSigningKey } from '../../agent/contract/insert-key.ts';
 import { parseStrictYaml } from '../../agent/contract/strict-yaml.ts';
-import { describeChain, exitStatusOf } from '../../agent/errors.ts';
-import type { ExitStatus } from '../../agent/messages.ts';
-import { hostOnFiles } from '../fakes/host-on-files.ts';
-
-const root = join(import.meta.dirname, '../..');
-const keys = join(root, 'fixtures/keys');
-const keyFile = (name: string): string => join(keys, `THROWAWAY-${name}`);
-const now = new Date('2026-06-01T00:00:00Z');
-
-interface Run {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const run = async (args: readonly string[], input = ''): Promise<Run> => {
-  let status: 0 | ExitStatus = 0;
-  const [stdout, stderr]: [Buffer[], string[]] = [[], []];
-  const host = hostOnFiles();
-  const io = {
-    stdin: async () => Buffer.from(input),
-    stdout: (bytes: string | Uint8Array) => void stdout.push(Buffer.from(bytes)),
-    stderr: (text: string) => void stderr.push(text),
-    isTerminal: false,
-    setExitStatus: (given: ExitStatus) => {
-      if (given > status) status = given;
-    },
-  };
-  const command = contractCommand({ ...host, clock: { ...host.clock, now: () => now } }, io);
-  for (const one of [command, ...command.commands])
-    one.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
-  const end = (code: number): Run => ({
-    status: code,
-    stdout: Buffer.concat(stdout).toString(),
-    stderr: stderr.join(''),
-  });
-  try {
-    await command.parseAsync([...args], { from: 'user' });
-    return end(status);
-  } catch (error) {
-    if (error instanceof CommanderError) return end(error.exitCode === 0 ? 0 : 2);
-    stderr.push(describeChain(error));
-    return end(exitStatusOf(error));
-  }
-};
-
-const workload = readFileSync(join(root, 'fixtures/contracts/parts/workload.yaml'), 'utf8');
-const env = readFileSync(join(root, 'fixtures/contracts/parts/env.yaml'), 'utf8');
-const block = (text: string): string => text.replace(/^(?=.)/gm, '  ');
-const plain = `# the deployer's notes: password hunter2\nworkload: |\n${block(workload)}env: |\n${block(env)}`;
-const guest = keyFile('guest-key.pem');
-const cert = keyFile('guest.crt');
-const signer = keyFile('signer-key.pem');
-const inFolder = (t: Test, content: Readonly<Record<string, string>> = { 'plain.yaml': plain }) => {
-  const folder = t.testdir(content);
-  return (name: string): string => join(folder, name);
-};
+import { block, cert, env, guest, inFolder, keyFile, plain, root, run, signer, workload } from './contract-cli.ts';
 
 t.test('seal, verify, decrypt, validate: the way of a contract', async (t) => {
   const at = inFolder(t);
@@ -249,11 +191,14 @@ t.test('exit status and words of everything that goes wrong', async (t) => {
     [['validate', at('plain.yaml'), '--profile', 'hpvs', '--os', 'ccco'], 2, /one option/],
     [['validate', at('plain.yaml'), '--os', 'ccrv'], 1, /NOT_IN_PROFILE/],
     [['validate', at('plain.yaml'), '--section', 'network'], 1, /looks like a contract/],
-    [['validate', at('plain.yaml'), '--sarif'], 2, /not available/],
+    [['validate', at('plain.yaml'), '--sarif', '--json'], 2, /both claim/],
+    [['validate', at('bad.yaml'), '--sarif'], 1, /^$/],
     [seal('plain.yaml'), 2, /--key KEY/],
     [seal('plain.yaml', '--key', signer, '--one-time-key'), 2, /--one-time-key/],
-    [seal('plain.yaml', '--key', signer, '--keep', at('sealed')), 2, /--keep is not available/],
-    [seal('plain.yaml', '--key', signer, '--csr', at('x')), 2, /--csr is not available/],
+    [seal('plain.yaml', '--one-time-key', '--keep', at('sealed')), 2, /--keep needs --key/],
+    [seal('plain.yaml', '--key', signer, '--keep', at('bad.yaml')), 0, /signed by/],
+    [seal('plain.yaml', '--key', signer, '--keep', at('not-a-token')), 1, /is no contract/],
+    [seal('plain.yaml', '--key', signer, '--csr', at('x')), 2, /--csr needs --expires-days/],
     [seal('plain.yaml', '--key', signer, '--expires-days', '0'), 2, /1 to 36500 days/],
     [seal('plain.yaml', '--key', signer, '--ca-cert', cert, '--ca-key', signer), 2, /--expires-days/],
     [
@@ -279,8 +224,8 @@ t.test('exit status and words of everything that goes wrong', async (t) => {
     [['decrypt', at('sealed')], 2, /required option/],
     [['decrypt', at('not-a-token'), '--key', guest], 1, /HPL11001E/],
     [['decrypt', at('sealed'), '--key', guest, '-o', at('sealed')], 2, /is the input/],
-    [['encrypt', 'x', '--any'], 2, /contract encrypt is not available/],
-    [['certs', 'list'], 2, /not available/],
+    [['encrypt', 'x'], 2, /required option '--cert/],
+    [['cert'], 2, /Did you mean certs/],
     [['valdate'], 2, /Did you mean validate/],
     [['seal', '--help'], 0, /^$/],
   ];

@@ -7,6 +7,14 @@ export type Reading<T> =
   | { readonly kind: 'read'; readonly value: T }
   | { readonly kind: 'refused'; readonly findings: readonly Finding[] };
 
+/** Braces at the beginning of a value are a mapping to YAML, so that a template expression there needs quotes. */
+const hintFor = (text: string, offset: number): string => {
+  const start = text.lastIndexOf('\n', offset - 1) + 1;
+  return /^.{0,1024}?(?::|-)[ \t]+\{\{/.test(text.slice(start, start + 2048))
+    ? 'put a value that begins with {{ in quotes: "{{ .Env.NAME }}"'
+    : 'plain YAML 1.2 is read: unique text keys, no tags, spaces for indentation';
+};
+
 /**
  * Parses `text`; every problem becomes a finding in it. `toDelivered` maps its positions to the delivered document;
  * without it, the text is that document.
@@ -21,11 +29,10 @@ export const parseGround = (
     return { kind: 'read', value: { section, text, toDelivered, document: outcome.document } };
   }
   const ground: Ground = { section, text, toDelivered, document: null };
-  const hint = 'plain YAML 1.2 is read: unique text keys, no tags, spaces for indentation';
   return {
     kind: 'refused',
     findings: outcome.problems.map(({ code, path, offset, reason }) =>
-      findingAt(code, ground, path, offset, { message: reason, hint }),
+      findingAt(code, ground, path, offset, { message: reason, hint: hintFor(text, offset) }),
     ),
   };
 };

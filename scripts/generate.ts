@@ -14,10 +14,10 @@ import { build, transform } from 'esbuild';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
 import { documents } from './generate-docs.ts';
 import {
+  type Json,
   type JsonObject,
   type ProfileSource,
   profileSources,
-  schemaFolder,
   schemas,
   sectionNames,
   sectionSchemas,
@@ -111,21 +111,44 @@ ${rows.join('\n')}
 `;
 };
 
-/** One schema holding all of them, so that shared parts come out once. */
-const typesOf = async (names: readonly string[]): Promise<string> => {
-  const everything: JSONSchema = {
+const isChoiceOfKeys = (branches: Json): boolean =>
+  Array.isArray(branches) && branches.every((branch) => Object.keys(branch ?? {}).join() === 'required');
+
+/**
+ * `schema` with its references pointing into one document that holds every schema below $defs, and without the words
+ * beside a reference and choices of required keys: the compiler of types would make new types of each.
+ */
+const joined = (schema: Json, file: string): Json => {
+  if (Array.isArray(schema)) return schema.map((item) => joined(item, file));
+  if (typeof schema !== 'object' || schema === null) return schema;
+  if (typeof schema.$ref !== 'string') {
+    const kept = Object.entries(schema).filter(([key, value]) => !(key === 'oneOf' && isChoiceOfKeys(value)));
+    return Object.fromEntries(kept.map(([key, value]) => [key, joined(value, file)]));
+  }
+  const [target = '', pointer = ''] = schema.$ref.split('#');
+  return { $ref: `#/$defs/${target === '' ? file : target.replace(/\.json$/, '')}${pointer}` };
+};
+
+/** The types of all documents, in one file, so that shared parts come out once. */
+const types = async (): Promise<string> => {
+  const parts = Object.entries(sharedSchemas).map(([file, schema]) => [file.replace(/\.json$/, ''), schema] as const);
+  const names = Object.keys(schemas);
+  const everything = {
     title: 'SchemaTypes',
     description: 'The types of all documents by the name of their schema.',
     type: 'object',
     additionalProperties: false,
-    properties: Object.fromEntries(names.map((name) => [name, { $ref: `${name}.json` }])),
-    required: [...names],
+    properties: Object.fromEntries(names.map((name) => [name, { $ref: `#/$defs/${name}` }])),
+    required: names,
+    $defs: Object.fromEntries(
+      [...parts, ...Object.entries(schemas)].map(([name, schema]) => [name, joined(schema, name)]),
+    ),
   };
-  return compile(everything, 'SchemaTypes', {
+  return compile(everything as JSONSchema, 'SchemaTypes', {
     additionalProperties: false,
     ignoreMinAndMaxItems: true,
+    unreachableDefinitions: false,
     bannerComment: banner.trim(),
-    cwd: schemaFolder,
     style: { singleQuote: true, printWidth: 120 },
   });
 };
@@ -147,7 +170,7 @@ const validators = await Promise.all(
 const outputs: Readonly<Record<string, string>> = {
   ...Object.assign({}, ...validators),
   'profiles.ts': profileTable(profileSources),
-  'types.ts': await typesOf(Object.keys(schemas)),
+  'types.ts': await types(),
 };
 
 const generatedFolder = 'contract-schema/generated';

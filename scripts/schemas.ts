@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export const schemaFolder = join(import.meta.dirname, '..', 'contract-schema');
+const schemaFolder = join(import.meta.dirname, '..', 'contract-schema');
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };

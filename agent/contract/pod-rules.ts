@@ -90,7 +90,9 @@ const resourceNames = (resources: readonly Part[]): Remark[] =>
     'resources of this kind',
   );
 
-const mounts = ({ containers, volumes }: Pod): Remark[] => {
+const mounts = ({ containers, volumes, spec }: Pod): Remark[] => {
+  // Volumes that are no list are told by the schema, and which mounts they would serve is not known.
+  const isKnown = spec.volumes === undefined || Array.isArray(spec.volumes);
   const known = new Set(volumes.map(({ value }) => nameOf(value.name)));
   const named = [...known].filter((name) => name !== null);
   return containers.flatMap((container) => {
@@ -99,7 +101,7 @@ const mounts = ({ containers, volumes }: Pod): Remark[] => {
       const name = nameOf(value.name);
       const target = nameOf(value.mountPath)?.replace(/:.*$/, '').replace(/\/+$/, '') ?? null;
       const found: Remark[] = [];
-      if (name !== null && !known.has(name) && !known.has(null)) {
+      if (isKnown && name !== null && !known.has(name) && !known.has(null)) {
         const message = 'the Pod has no volume of this name';
         const hint = () =>
           meantOr(name, named, `add it to spec.volumes; names there: ${named.slice(0, 9).join(', ') || 'none'}`);

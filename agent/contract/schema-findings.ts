@@ -2,11 +2,13 @@
 import type { SchemaError, Validator } from '../../contract-schema/generated/contract-validators.js';
 import { closest } from './closest.ts';
 import { finding, type ParsedGround } from './finding.ts';
-import { propertiesOf, requiredOf, tell } from './schema-words.ts';
+import { isAboutName, propertiesOf, requiredOf, tell } from './schema-words.ts';
 import { isMapping, type YamlPath, type YamlValue } from './strict-yaml.ts';
 import type { Finding } from './types.ts';
 
 const limit = 50;
+
+const isChoice = (keyword: string): boolean => keyword === 'oneOf' || keyword === 'anyOf';
 /** Errors that are compared with each other; documents with more are hostile. */
 const maxErrors = 500;
 
@@ -24,17 +26,17 @@ const pathOf = (pointer: string, root: YamlValue): YamlPath => {
     });
 };
 
-/** Errors inside a branch of a choice, of a name's own schema, and of a condition as a whole, only repeat others. */
-const isRepetition = (error: SchemaError, all: readonly SchemaError[]): boolean =>
-  error.keyword === 'if' ||
-  error.propertyName !== undefined ||
-  all.some(
-    (other) =>
-      (other.keyword === 'oneOf' || other.keyword === 'anyOf') &&
-      other !== error &&
-      other.instancePath === error.instancePath &&
-      error.schemaPath.startsWith(`${other.schemaPath}/`),
-  );
+/**
+ * Errors that only repeat others: of a condition as a whole, inside a branch of a choice, a choice that fails because
+ * the value is of the wrong type, and those about a name, which ajv gives the path of its mapping.
+ */
+const isRepetition = (error: SchemaError, value: YamlValue | undefined, all: readonly SchemaError[]): boolean => {
+  const { keyword, schemaPath } = error;
+  if (keyword === 'if' || isAboutName(error, value)) return true;
+  const beside = all.filter((other) => other !== error && other.instancePath === error.instancePath);
+  if (isChoice(keyword)) return beside.some((other) => other.keyword === 'type');
+  return beside.some((other) => isChoice(other.keyword) && schemaPath.startsWith(`${other.schemaPath}/`));
+};
 
 /** A misspelt key is both unknown and missing: the finding about the unknown one says what is meant. */
 const isMisspelling = (error: SchemaError, all: readonly SchemaError[]): boolean => {
@@ -75,11 +77,12 @@ export const schemaFindings = (
   if (validator(root)) return [];
   const errors = (validator.errors ?? []).slice(0, maxErrors);
   return errors
-    .filter((error) => !isRepetition(error, errors) && !isMisspelling(error, errors))
+    .filter((error) => !isMisspelling(error, errors))
     .map((error) => {
       const path = pathOf(error.instancePath, root);
       return { error, path, value: valueAt(root, path) };
     })
+    .filter(({ error, value }) => !isRepetition(error, value, errors))
     .filter(({ error: { keyword, params }, path, value }) => {
       const expectedTypes = keyword === 'type' ? ([params.type].flat() as readonly string[]) : [];
       return !isForgiven({ path, value, keyword, expectedTypes });

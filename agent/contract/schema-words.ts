@@ -5,11 +5,29 @@ import { type FindingDetail, quoted } from './finding.ts';
 import type { FindingCode } from './finding-rules.ts';
 import { isMapping, type YamlValue } from './strict-yaml.ts';
 
+/** Longer mappings and lists are for the documentation; a hint is one line. */
+const longestExample = 100;
+
+/** An example as somebody would type it on one line. */
+const typed = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(typed).join(', ')}]`;
+  if (typeof value === 'object' && value !== null) {
+    return `{${Object.entries(value)
+      .map(([key, item]) => `${key}: ${typed(item)}`)
+      .join(', ')}}`;
+  }
+  const isPlain =
+    typeof value === 'string' && /^[A-Za-z/][\w./:@-]*$/.test(value) && !/^(?:true|false|null)$/.test(value);
+  return isPlain ? value : JSON.stringify(value);
+};
+
 const describe = (schema: unknown): string => {
   const { description, examples } = (schema ?? {}) as { description?: string; examples?: readonly unknown[] };
-  const example = examples?.[0];
-  const shown = typeof example === 'string' || typeof example === 'number' ? `; example: ${example}` : '';
-  return description === undefined ? '' : `${description}${shown}`;
+  if (description === undefined) return '';
+  const [example] = examples ?? [];
+  const isLong = typeof example === 'object' && typed(example).length > longestExample;
+  if (example === undefined || isLong) return description;
+  return `${description}; example: ${typeof example === 'string' ? example : typed(example)}`;
 };
 
 export const propertiesOf = (schema: unknown): Readonly<Record<string, unknown>> =>
@@ -34,6 +52,12 @@ const listed = (values: unknown): string =>
 
 export const requiredOf = (schema: unknown): readonly string[] =>
   Array.isArray(schema) ? schema.flatMap((branch) => (branch as { required?: string[] }).required ?? []) : [];
+
+const rulesOfText: ReadonlySet<string> = new Set(['pattern', 'minLength', 'maxLength']);
+
+/** Errors of `propertyNames` are about a key, though they carry the path of the mapping that has it. */
+export const isAboutName = ({ keyword, propertyName }: SchemaError, value: YamlValue | undefined): boolean =>
+  propertyName !== undefined || (rulesOfText.has(keyword) && typeof value !== 'string');
 
 /** What the `then` of a condition says about itself, for what it forbids. */
 const conditionOf = (error: SchemaError, all: readonly SchemaError[]): string | null => {
@@ -64,7 +88,7 @@ export const tell = (error: SchemaError, value: YamlValue | undefined, all: read
         message: `the key ${quoted(missing)} is missing`,
         hint:
           near === null
-            ? describe(known[missing]) || (Object.keys(known).length === 0 && about) || `add ${quoted(missing)}`
+            ? describe(known[missing]) || (Object.keys(known).length === 0 ? about : `add ${quoted(missing)}: ${about}`)
             : `is ${quoted(near)} meant to be ${quoted(missing)}?`,
       };
     }
@@ -87,7 +111,10 @@ export const tell = (error: SchemaError, value: YamlValue | undefined, all: read
         code: 'WRONG_PATTERN',
         key,
         message: `${quoted(key)} cannot be a name here`,
-        hint: hint('see the schema'),
+        hint:
+          describe(
+            all.find((other) => other.instancePath === error.instancePath && isAboutName(other, value))?.parentSchema,
+          ) || hint('see the schema'),
       };
     }
     case 'type':

@@ -324,6 +324,17 @@ export const keys: readonly Refusal[] = [
 
 /** Both find the disk of the first one. */
 export const shared: readonly Refusal[] = [
-  { key: 'shared', refused: 'VOLUME_DISK_SHARED' },
-  { key: 'sharing', serials: [], contract: { env: ['volumeName: shared'] }, refused: 'VOLUME_DISK_SHARED' },
+  // Two names, and one disk, since virtio passes on twenty characters of a serial number.
+  {
+    key: 'shared',
+    serials: ['a-name-of-twenty-and'],
+    contract: { env: ['volumeName: a-name-of-twenty-and-one'] },
+    refused: 'VOLUME_DISK_SHARED',
+  },
+  {
+    key: 'sharing',
+    serials: [],
+    contract: { env: ['volumeName: a-name-of-twenty-and-two'] },
+    refused: 'VOLUME_DISK_SHARED',
+  },
 ];

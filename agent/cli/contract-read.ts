@@ -1,7 +1,6 @@
 /** Contract commands that look: validate, decrypt, verify. */
 import type { KeyObject } from 'node:crypto';
 import { Command, Option } from 'commander';
-import { stringify } from 'yaml';
 import { checkContractContent, checkSectionContent } from '../contract/content/check-content.ts';
 import { decryptContract } from '../contract/decrypt.ts';
 import { maximumContractBytes, readDelivered } from '../contract/delivered.ts';
@@ -9,6 +8,7 @@ import { isToken, parseToken } from '../contract/envelope.ts';
 import { renderFindings } from '../contract/finding.ts';
 import { checkNetwork } from '../contract/network.ts';
 import { assertImplicitRejection, openToken } from '../contract/open-token.ts';
+import { withPlainValues } from '../contract/plain-contract.ts';
 import { fingerprintOf, parseCarriedKey } from '../contract/public-key.ts';
 import { sarifLog } from '../contract/sarif.ts';
 import type { Finding, OpenedContract, SectionName } from '../contract/types.ts';
@@ -119,16 +119,18 @@ interface DecryptOptions {
   readonly keyPassphraseFile?: string;
 }
 
-const plainContract = ({ sections, attestationPublicKey, envWorkloadSignature }: OpenedContract): string => {
-  const text = (name: SectionName): string => {
-    const { form, ground, delivered, value } = sections[name];
-    if (form === 'nested') return stringify(value, { lineWidth: 0 });
-    return form === 'token' ? ground.text : delivered;
-  };
-  const values = { workload: text('workload'), env: text('env') };
-  const attestation = attestationPublicKey === null ? {} : { attestationPublicKey };
-  const signature = envWorkloadSignature === null ? {} : { envWorkloadSignature };
-  return stringify({ ...values, ...attestation, ...signature }, { lineWidth: 0, blockQuote: 'literal' });
+/** Sections that were tokens, opened where they stand. */
+const plainContract = (bytes: Uint8Array, { sections, attestationPublicKey }: OpenedContract): string => {
+  const read = readDelivered(bytes);
+  if (read.kind === 'refused') throw new TypeError('a contract that was opened reads again');
+  const { ground, root } = read.value;
+  const values = new Map<string, string>();
+  for (const { name, form, ground: opened } of [sections.workload, sections.env]) {
+    if (form === 'token') values.set(name, opened.text);
+  }
+  const name = 'attestationPublicKey';
+  if (attestationPublicKey !== null && root[name] !== attestationPublicKey) values.set(name, attestationPublicKey);
+  return withPlainValues(ground.document, values);
 };
 
 const decrypt = async (host: Host, io: CommandIo, file: string, options: DecryptOptions): Promise<void> => {
@@ -149,7 +151,7 @@ const decrypt = async (host: Host, io: CommandIo, file: string, options: Decrypt
     return;
   }
   const sealed = { kind: 'sealed', bytes, source: file, localHostname: null } as const;
-  await writeOutput(host, io, plainContract(decryptContract(sealed, key)), { ...choice, mode: 0o600 });
+  await writeOutput(host, io, plainContract(bytes, decryptContract(sealed, key)), { ...choice, mode: 0o600 });
 };
 
 const decryptHelp = `
@@ -157,7 +159,8 @@ Examples:
   triseed contract decrypt user-data --key guest-key.pem -o contract.yaml
   triseed contract decrypt token.txt --key guest-key.pem
 
-A file holding one token gives its plaintext, byte for byte; anything else is read as a contract.
+A file holding one token gives its plaintext, byte for byte; anything else is read as a contract, whose tokens are
+opened where they stand: comments, other keys and their order stay.
 What comes out is secret: files are written with mode 0600.`;
 
 export const decryptCommand = (host: Host, io: CommandIo): Command =>

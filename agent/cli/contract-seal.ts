@@ -33,6 +33,7 @@ interface SealOptions extends ProfileChoice, SigningCertificateOptions {
   readonly oneTimeKey?: boolean;
   readonly keep?: string;
   readonly decryptKey?: string;
+  readonly decryptKeyPassphraseFile?: string;
   readonly comments?: boolean;
   readonly output?: string;
   readonly inPlace?: boolean;
@@ -99,7 +100,7 @@ const signedWith = async (host: Host, io: CommandIo, signer: KeyObject, options:
 
 const readDecryptKey = async (host: Host, io: CommandIo, options: SealOptions): Promise<KeyObject | null> => {
   if (options.decryptKey === undefined) return null;
-  const key = await readKey(host, io, options.decryptKey, undefined);
+  const key = await readKey(host, io, options.decryptKey, options.decryptKeyPassphraseFile);
   assertImplicitRejection(key);
   return key;
 };
@@ -196,5 +197,6 @@ export const sealCommand = (host: Host, io: CommandIo): Command =>
     .option('--in-place', 'replace the input')
     .option('--json', 'one JSON document on standard output')
     .addOption(passphraseOption())
+    .option('--decrypt-key-passphrase-file <file>', 'file with the passphrase of --decrypt-key')
     .addHelpText('after', sealHelp)
     .action((file: string, options: SealOptions) => seal(host, io, file, options));

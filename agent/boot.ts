@@ -111,7 +111,7 @@ const handOver = async (
 
 /**
  * Boots: what the workload gets is decided, and every volume is inspected, proven, planned and guarded, before the first
- * disk is changed. The workload's files are written when its volumes are mounted, because they may lie on one.
+ * disk is changed. The workload's files are written when its volumes are mounted, because one may lie inside its project.
  * Throws the AgentError of the step that refused.
  */
 export const boot = async (

@@ -13,6 +13,7 @@ import { rotations, suspension } from './cases/stories/root-keys.ts';
 import { everyScenario, manyInSmallGuest } from './cases/stories/scenarios.ts';
 import { noSecretAnywhere } from './cases/stories/secrets.ts';
 import { tampering } from './cases/stories/tampering.ts';
+import { handedToWorkload, notHandedToWorkload } from './cases/stories/workload.ts';
 
 type Story = (t: Test, stage: Stage) => Promise<void>;
 
@@ -31,6 +32,8 @@ const stories: Readonly<Record<string, Story>> = {
   ...Object.fromEntries(Object.entries(refusals).map(([name, story]): [string, Story] => [`refused: ${name}`, story])),
   'more new volumes than /run has room for': manyInSmallGuest,
   'no secret anywhere': (t, stage) => noSecretAnywhere(t, stage, 'searched'),
+  'workload: what it is handed': handedToWorkload,
+  'workload: refused before and after its volume is mounted': notHandedToWorkload,
   'bad contracts': badContracts,
   'no contract': noContract,
 };

@@ -2,9 +2,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { parseConfiguration } from '../../agent/configuration-parse.ts';
 import { revokeUnit } from '../../agent/keyd/revoke.ts';
 import { messages, textOf } from '../../agent/messages.ts';
 
@@ -199,5 +200,24 @@ t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --o
     const args = ['security', '--offline=true', '--no-pager', `--threshold=${limit * 10}`, join(folder, name)];
     const { status, stdout } = spawnSync(analyze, args, { encoding: 'utf8' });
     t.equal(status, 0, /exposure level for .*/.exec(stdout)?.[0] ?? name);
+  }
+});
+
+t.test('what the workload gets lies in memory before the boot begins', async (t) => {
+  const { paths, workload } = parseConfiguration('');
+  const places = [paths.state, workload.folder, dirname(workload.registryAuth)];
+  t.strictSame(
+    words('triseed-boot.service', 'Unit.RequiresMountsFor'),
+    places,
+    'as the agent is configured by default',
+  );
+  const mounts = names.filter((name) => name.endsWith('.mount'));
+  t.strictSame(new Set(mounts.map((name) => one(name, 'Mount.Where'))), new Set(places));
+  for (const name of mounts) {
+    const where = one(name, 'Mount.Where') ?? '';
+    const escaped = execFileSync('systemd-escape', ['--path', '--suffix=mount', where], { encoding: 'utf8' }).trim();
+    t.equal(escaped, name, 'systemd finds a mount unit by its name');
+    t.equal(one(name, 'Mount.Type'), 'tmpfs', name);
+    t.match(one(name, 'Mount.Options'), /(^|,)size=\d+[M%],nosuid,nodev/, name);
   }
 });

@@ -101,12 +101,16 @@ export class Stage {
       readonly name: string;
       readonly volumes: readonly VolumeText[];
       readonly disks: readonly Disk[];
+      /** The plain contract; default one that holds the volumes and no workload. */
+      readonly contract?: string;
+      /** Files beside it on its disk. */
+      readonly seed?: { readonly metaData?: string; readonly vendorData?: string };
       readonly configuration?: string;
       readonly pollSeconds?: number;
       readonly options?: Partial<GuestOptions>;
     },
   ): Promise<Guest> {
-    const userData = await this.deployment.seal(contractText(given.volumes));
+    const userData = await this.deployment.seal(given.contract ?? contractText(given.volumes));
     const { pollSeconds = 5, configuration = 'volumes: { deviceWaitSeconds: 2 }' } = given;
     const files = this.deployment.guestFiles(this.service, {
       pollSeconds,
@@ -116,7 +120,7 @@ export class Stage {
     const guest = createGuest(scratch, {
       hostname: given.name,
       disks: given.disks,
-      contractDisk: createContractDisk(scratch, { userData }),
+      contractDisk: createContractDisk(scratch, { ...given.seed, userData }),
       network: true,
       wantedUnits: ['triseed.target'],
       limitSeconds: 240,

@@ -43,6 +43,17 @@ export class Secret {
     return new Secret(own);
   }
 
+  /** A new secret holding the bytes of `parts` one after the other. */
+  static join(parts: readonly Secret[]): Secret {
+    return Secret.build(
+      parts.reduce((length, part) => length + part.length, 0),
+      (own) => {
+        let at = 0;
+        for (const part of parts) at += part.expose((bytes) => bytes.copy(own, at));
+      },
+    );
+  }
+
   get length(): number {
     return this.#bytes.length;
   }

@@ -5,6 +5,7 @@
 import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
+import { changePassphrase } from './change-passphrase.ts';
 import * as commands from './commands.ts';
 import type { DeviceWrite } from './device-bytes.ts';
 import { tableObjection } from './dm-table.ts';
@@ -164,6 +165,21 @@ const mend = async (progress: Progress): Promise<void> => {
   progress.proof = { ...progress.proof, present: { image, primaryIsCurrent: true, secondaryIsCurrent: true } };
 };
 
+const renewPassphrase = async (progress: Progress, step: Extract<Step, { do: 'change-passphrase' }>): Promise<void> => {
+  const { host, run, plan, proof, volume } = progress;
+  const present = insist(proof.present, 'a header');
+  const gated = insist(progress.header, 'a header');
+  const device = progress.targetPath;
+  const changed = await changePassphrase(host, { run, plan, proof, step, present, gated, device });
+  progress.pending = changed;
+  progress.header = changed.gated;
+  await commit(progress);
+  const { passphrase, scheme } = insist(proof.renewal, 'a new passphrase');
+  progress.proof = { ...proof, passphrase, scheme, keyslot: changed.keyslot };
+  const facts = { volume: volume.key, why: step.why, removed: changed.removed.join(', ') };
+  host.journal.message('VOLUME_PASSPHRASE_CHANGED', facts);
+};
+
 const mount = async (progress: Progress, step: Extract<Step, { do: 'mount' }>): Promise<void> => {
   const { host, volume } = progress;
   await host.files.makeFolder(step.mount, 0o755);
@@ -202,6 +218,8 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
       });
       progress.header = progress.pending.gated;
       return commit(progress);
+    case 'change-passphrase':
+      return renewPassphrase(progress, step);
     case 'open':
       return open(progress, step);
     case 'make-filesystem':

@@ -91,6 +91,50 @@ export const luksOpen = (
   timeoutMs: keyDerivationLimitMs,
 });
 
+/** Adds a keyslot to H. `both` holds the passphrase that opens H, `presentBytes` long, and then the new one. */
+export const luksAddKey = (
+  add: { readonly header: string; readonly device: string; readonly kdf: Format['kdf'] },
+  both: Secret,
+  presentBytes: number,
+): Command => ({
+  program: cryptsetup,
+  args: [
+    'luksAddKey',
+    '--batch-mode',
+    '--type=luks2',
+    `--header=${add.header}`,
+    ...kdfArguments[add.kdf],
+    '--key-file=-',
+    `--keyfile-size=${presentBytes}`,
+    `--new-keyfile-size=${both.length - presentBytes}`,
+    '--',
+    add.device,
+    '-',
+  ],
+  stdin: both,
+  timeoutMs: 2 * keyDerivationLimitMs,
+});
+
+/** Removes a keyslot from H; `passphrase` must open another one. */
+export const luksKillSlot = (
+  kill: { readonly header: string; readonly device: string; readonly keyslot: string },
+  passphrase: Secret,
+): Command => ({
+  program: cryptsetup,
+  args: [
+    'luksKillSlot',
+    '--batch-mode',
+    '--type=luks2',
+    `--header=${kill.header}`,
+    ...passphraseOnStdin(passphrase),
+    '--',
+    kill.device,
+    kill.keyslot,
+  ],
+  stdin: passphrase,
+  timeoutMs: keyDerivationLimitMs,
+});
+
 /** Whether a command takes as much memory and time as a key derivation does. */
 export const derivesKeys = ({ program }: Command): boolean => program === cryptsetup;
 

@@ -8,6 +8,7 @@ import type { BlockDevice, DiskEntry, Host } from '../ports.ts';
 import { probeBlank } from './blank.ts';
 import type { ReadAt } from './device-bytes.ts';
 import { markerBytes, parseMarker } from './formatting-marker.ts';
+import { gateHeader } from './gate.ts';
 import { withoutRanges } from './inspect.ts';
 import { readLuksHeader } from './luks-header.ts';
 import { type MetadataState, readMetadataState } from './metadata-state.ts';
@@ -28,6 +29,8 @@ export interface Sight {
   /** Our mark for exactly this volume and partition lies there, and no usable LUKS header. */
   readonly markedForThis: boolean;
   readonly signatures: readonly string[];
+  /** The device carries a LUKS2 header that passes the gate. */
+  readonly opensSafely: boolean;
   /** What lies where our own table would put its partitions, on a disk that is to be partitioned. */
   readonly hidden: string | null;
   readonly sizeBytes: number;
@@ -42,6 +45,7 @@ export const objection = (plan: Plan, sight: Sight): string | null => {
   if (sight.readOnly) return 'the disk is read-only';
   if (sight.inUseBy.length > 0) return `the disk is in use by ${sight.inUseBy.join(', ')}`;
   if (sight.serial !== plan.serial) return 'another disk has taken its place';
+  if (plan.kind === 'opens' && !sight.opensSafely) return 'the device has no LUKS header that passes the gate';
   if (sight.metadata === 'foreign') return 'the metadata partition holds something that is not ours';
   if (!destroys) return null;
   if (plan.kind !== 'formats') return 'a plan that opens a volume holds a destructive step';
@@ -90,6 +94,7 @@ const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice
       marker?.volume === plan.volume &&
       marker.partitionGuid === markStep?.partitionGuid &&
       header.kind !== 'luks2',
+    opensSafely: header.kind === 'luks2' && gateHeader(header.current).kind === 'passed',
     hidden: destroys && wholeDisk ? await foundAtOurPlaces(read, target.sizeBytes) : null,
     serial: disk.serial,
     metadata: await lookAtMetadata(host, plan, disk),

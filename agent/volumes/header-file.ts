@@ -30,14 +30,17 @@ export const onDevice = async (
   secondaryIsCurrent: header.secondaryIsCurrent,
 });
 
-/** `image` with our token as its only token and the next sequence number; null when the JSON area is too small. */
+/**
+ * `image` with our token as its only token, or with none, and the next sequence number; null when the JSON area is too
+ * small.
+ */
 export const withToken = (
   image: HeaderImage,
   copy: HeaderCopy,
-  token: VolumeToken,
+  token: VolumeToken | null,
   salts: readonly [Buffer, Buffer],
 ): HeaderImage | null => {
-  const json: Json = { ...copy.json, tokens: { '0': renderToken(token) } };
+  const json: Json = { ...copy.json, tokens: token === null ? {} : { '0': renderToken(token) } };
   const rendered = renderLuksHeader(copy, json, copy.sequence + 1n, salts);
   return rendered === null ? null : { ...rendered, areas: image.areas };
 };

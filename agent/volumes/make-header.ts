@@ -16,7 +16,7 @@ export interface NewHeader {
 }
 
 /** Our token for a gated header, keyed by seed3 when there is one. */
-const tokenFor = (gated: GatedHeader, plan: Plan, proof: Proof, keyslot: string): VolumeToken => {
+export const tokenFor = (gated: GatedHeader, plan: Plan, proof: Proof, keyslot: string): VolumeToken => {
   const { obtained, scheme } = proof;
   const base = { volume: plan.volume, scheme, keyslot };
   if (obtained === null) return { ...base, stored: null };
@@ -24,10 +24,10 @@ const tokenFor = (gated: GatedHeader, plan: Plan, proof: Proof, keyslot: string)
   return { ...base, stored: { wrapped: obtained.wrapped, keyVersion: obtained.keyVersion, mac } };
 };
 
-const salts = (host: Host): readonly [Buffer, Buffer] => [host.entropy.bytes(64), host.entropy.bytes(64)];
+export const salts = (host: Host): readonly [Buffer, Buffer] => [host.entropy.bytes(64), host.entropy.bytes(64)];
 
 /** Gates an image anew, so that what is opened and committed is what was judged. */
-const gateImage = async (image: HeaderImage, sizeBytes: number): Promise<GatedHeader | string> => {
+export const gateImage = async (image: HeaderImage, sizeBytes: number): Promise<GatedHeader | string> => {
   const area = Buffer.concat([image.primary, image.secondary]);
   const read = async (offset: number, length: number): Promise<Buffer> => area.subarray(offset, offset + length);
   const found = await readLuksHeader(read, Math.min(area.length, sizeBytes));

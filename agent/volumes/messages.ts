@@ -94,13 +94,21 @@ export const volumeMessages = {
     userAction: 'attach it writable',
     exit: 1,
   }),
-  VOLUME_ROLL_NOT_BUILT: message<OfVolume>({
-    id: 'TSD07021E',
+  VOLUME_PASSPHRASE_CHANGED: message<{ readonly volume: string; readonly why: string; readonly removed: string }>({
+    id: 'TSD07060I',
     component: 'hpcr-disk-mount',
-    text: ({ volume }) => `volume ${volume} names a previousSeed; rolling of seeds is not in this version`,
-    systemAction: 'the disk was not touched',
-    userAction: 'go on with the old seeds: put them into seed and remove previousSeed',
-    exit: 1,
+    text: ({ volume, why, removed }) =>
+      `the passphrase of volume ${volume} was changed (${why}); removed keyslots: ${removed}`,
+    systemAction: 'from now on only the present seeds open the volume; its data and volume key are as before',
+    userAction: 'for previousSeed: take it out of the contract when every volume has been through this',
+  }),
+  LUKS_PASSWORD_CHANGE_FAILED: message<Refused>({
+    id: 'HPL02125E',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, detail }) => `the passphrase of volume ${volume} could not be changed: ${detail}`,
+    systemAction: 'the disk holds the old header; the seeds that opened it still do',
+    userAction: 'see the cause; with the previous seeds in place of the present ones the volume opens as before',
+    exit: 3,
   }),
   VOLUME_INTENT_REFUSED: message<{ readonly volume: string; readonly intent: string; readonly scenario: string }>({
     id: 'TSD07022E',

@@ -5,6 +5,7 @@
  * product's figure draws it; the other readings are only tried on volumes made elsewhere.
  */
 import { createHash } from 'node:crypto';
+import type { ContractVolume } from '../contract/types.ts';
 import { privateBuffer, Secret } from '../secret.ts';
 import type { Scheme } from './token.ts';
 
@@ -16,6 +17,21 @@ export interface Seeds {
   /** seed3: the base64 text the key management service returned; null for two-seed volumes. */
   readonly kms: Secret | null;
 }
+
+/**
+ * The present seeds, then every mix in which a previousSeed takes the place of the seed of its side: the owners of the two
+ * sections roll their seeds at different times.
+ */
+export const mixesOf = (
+  volume: ContractVolume,
+): readonly { readonly env: Secret; readonly workload: Secret; readonly isCurrent: boolean }[] => {
+  const { envSeed, previousEnvSeed, workloadSeed, previousWorkloadSeed } = volume;
+  const envs = previousEnvSeed === null ? [envSeed] : [envSeed, previousEnvSeed];
+  const workloads = previousWorkloadSeed === null ? [workloadSeed] : [workloadSeed, previousWorkloadSeed];
+  return envs.flatMap((env) =>
+    workloads.map((workload) => ({ env, workload, isCurrent: env === envSeed && workload === workloadSeed })),
+  );
+};
 
 const hexDigits = Buffer.from('0123456789abcdef', 'latin1');
 

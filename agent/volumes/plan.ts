@@ -34,6 +34,8 @@ export type Step =
   | { readonly do: 'commit-header' }
   /** Writes our token: adoption of a volume made elsewhere, or a seed that was wrapped anew. */
   | { readonly do: 'commit-token' }
+  /** One commit: a keyslot for the present seeds and our token, and no other keyslot any more. */
+  | { readonly do: 'change-passphrase'; readonly kdf: 'argon2id' | 'pbkdf2'; readonly why: 'roll' | 'rekey' }
   /** Rewrites the copy of the header that a cut left old or torn. */
   | { readonly do: 'mend-header' }
   | { readonly do: 'make-metadata' }
@@ -85,16 +87,12 @@ const refusal = (name: RefusalName, volume: string, detail: string): AgentError 
 
 /**
  * The outcome of the table for this volume, after intent and previousSeed had their say.
- * Throws the refusal as an AgentError (scenarios.ts RefusalName, VOLUME_INTENT_REFUSED, VOLUME_ROLL_NOT_BUILT,
- * VOLUME_DISK_TOO_SMALL).
+ * Throws the refusal as an AgentError (scenarios.ts RefusalName, VOLUME_INTENT_REFUSED, VOLUME_DISK_TOO_SMALL).
  */
 export const decide = (volume: ContractVolume, observation: Observation): Exclude<Outcome, { kind: 'refuses' }> => {
   const { outcome } = rowFor(factsOf(volume, observation));
   if (outcome.kind === 'refuses') {
-    const source = volume.unsupportedSeedSource;
-    const aboutScenario = outcome.refusal === 'VOLUME_SCENARIO_NOT_BUILT';
-    const detail = source ?? (aboutScenario ? outcome.scenario : observation.target.detail);
-    throw refusal(outcome.refusal, volume.key, detail);
+    throw refusal(outcome.refusal, volume.key, volume.unsupportedSeedSource ?? observation.target.detail);
   }
   const forbidden = { auto: null, open: 'formats', create: 'opens' }[volume.intent];
   if (outcome.kind === forbidden) {
@@ -105,8 +103,6 @@ export const decide = (volume: ContractVolume, observation: Observation): Exclud
     throw refusal('VOLUME_FOREIGN_DATA', volume.key, 'the metadata partition is in use for something else');
   const room = roomFor(outcome, observation);
   if (room !== null) throw new AgentError('VOLUME_DISK_TOO_SMALL', { volume: volume.key, detail: room });
-  const rolls = volume.previousEnvSeed !== null || volume.previousWorkloadSeed !== null;
-  if (outcome.kind === 'opens' && rolls) throw new AgentError('VOLUME_ROLL_NOT_BUILT', { volume: volume.key });
   return outcome;
 };
 
@@ -133,6 +129,9 @@ export const refuseUnusableSeedSource = ({ key, unsupportedSeedSource: source }:
 /** Device-mapper name of a volume. */
 export const mappingOf = (volume: string): string => `triseed-${volume}`;
 
+/** A third seed has 256 random bits, so nothing is gained by a slow derivation (docs/volumes.md, "Key derivation"). */
+const kdfFor = (seeds: 2 | 3): 'argon2id' | 'pbkdf2' => (seeds === 3 ? 'pbkdf2' : 'argon2id');
+
 const formattingSteps = (
   outcome: Extract<Outcome, { kind: 'formats' }>,
   volume: ContractVolume,
@@ -143,7 +142,7 @@ const formattingSteps = (
   const { diskGuid, metadataGuid, dataGuid } = identities;
   const { sizeBytes, sectorBytes: sectorSize } = observation.disk;
   const partitionGuid = observation.partitions?.data.guid ?? dataGuid;
-  const kdf = outcome.seeds === 3 ? 'pbkdf2' : 'argon2id';
+  const kdf = kdfFor(outcome.seeds);
   const scheme: Scheme = outcome.seeds === 3 ? 'interim' : 'two-seed';
   // Our own data partitions are whole MiBs; one made elsewhere may end at an odd sector.
   const sectorBytes = observation.target.sizeBytes % 4096 === 0 || outcome.partitions ? 4096 : 512;
@@ -172,15 +171,21 @@ const openingSteps = (
   outcome: Extract<Outcome, { kind: 'opens' }>,
   volume: ContractVolume,
   observation: Observation,
-  seedWasRewrapped: boolean,
+  { seedWasRewrapped, opensWithPrevious }: ProvenFacts,
 ): readonly Step[] => {
+  const why = outcome.rekeys ? 'rekey' : opensWithPrevious ? 'roll' : null;
   const adopts = outcome.seeds === 3 && observation.header?.gated.token === null;
   const storesSeed = adopts || (outcome.seeds === 3 && seedWasRewrapped);
-  const mirrors = !observation.seed.mirrorIsCurrent || (outcome.seeds === 3 && seedWasRewrapped);
+  const mirrors = !observation.seed.mirrorIsCurrent || outcome.rekeys || (outcome.seeds === 3 && seedWasRewrapped);
   const mayMirror = mirrors && observation.metadata !== null && observation.metadata !== 'foreign';
+  const kdf = kdfFor(outcome.seeds);
   return [
     ...(mendsHeader(observation) ? [{ do: 'mend-header' } as const] : []),
-    ...(storesSeed ? [{ do: 'commit-token' } as const] : []),
+    ...(why !== null
+      ? [{ do: 'change-passphrase', kdf, why } as const]
+      : storesSeed
+        ? [{ do: 'commit-token' } as const]
+        : []),
     { do: 'open', mapping: mappingOf(volume.key) },
     ...(mayMirror ? [{ do: 'make-metadata' } as const] : []),
     { do: 'mount', filesystem: volume.filesystem, mount: volume.mount },
@@ -194,6 +199,8 @@ const withoutNull = (guids: { readonly [name: string]: string | null }): { reado
 export interface ProvenFacts {
   /** The key service handed out a newer wrapping than the stored one. */
   readonly seedWasRewrapped: boolean;
+  /** Only a mix with a previousSeed opens the volume. */
+  readonly opensWithPrevious: boolean;
 }
 
 /** The plan of one volume. Throws the refusal of `decide`. */
@@ -207,7 +214,7 @@ export const planVolume = (
   const steps =
     outcome.kind === 'formats'
       ? formattingSteps(outcome, volume, observation, fresh)
-      : openingSteps(outcome, volume, observation, proven.seedWasRewrapped);
+      : openingSteps(outcome, volume, observation, proven);
   const created = steps.find((step) => step.do === 'partition');
   const partitions =
     created !== undefined

@@ -75,17 +75,22 @@ export const prepareVolume = async (
   const outcome = decide(volume, observation);
   const proof =
     outcome.kind === 'formats'
-      ? await proveNew(volume, outcome.seeds, obtain)
-      : await proveOpening(host, volume, outcome.seeds, observation, settings.paths.run, obtain);
+      ? await proveNew(volume, outcome, observation, obtain)
+      : await proveOpening(host, volume, outcome, observation, settings.paths.run, obtain);
   try {
-    const seedWasRewrapped = outcome.kind === 'opens' && isNewWrapping(proof, observation);
-    const plan = await guardPlan(host, planVolume(volume, observation, { seedWasRewrapped }, newIdentities(host)));
+    const proven = {
+      seedWasRewrapped: outcome.kind === 'opens' && isNewWrapping(proof, observation),
+      opensWithPrevious: proof.renewal !== null,
+    };
+    const plan = await guardPlan(host, planVolume(volume, observation, proven, newIdentities(host)));
     return { volume, observation, plan, proof, keyAskedAtMs: proof.obtained?.askedAtMs ?? null };
   } catch (error) {
     await discard(host, settings, volume, proof);
     throw error;
   }
 };
+
+const nothingProven = { seedWasRewrapped: false, opensWithPrevious: false } as const;
 
 /** The wrapping that opened the volume is not the one its token holds: newer, or from the keyfile. */
 const isNewWrapping = ({ obtained }: Proof, { header }: Observation): boolean => {
@@ -108,7 +113,7 @@ export const discard = async (
 export const rehearseVolume = async (host: Host, volume: ContractVolume, preparation: Preparation): Promise<Plan> => {
   const observation = await inspectVolume(host, volume, preparation.settings);
   if (decide(volume, observation).kind === 'formats')
-    return guardPlan(host, planVolume(volume, observation, { seedWasRewrapped: false }, newIdentities(host)));
+    return guardPlan(host, planVolume(volume, observation, nothingProven, newIdentities(host)));
   const { plan, proof } = await prepareVolume(host, volume, preparation);
   await discard(host, preparation.settings, volume, proof);
   return plan;

@@ -12,15 +12,19 @@ import type { GatedHeader } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
 import { headerPath, onDevice, writeHeaderFile } from './header-file.ts';
 import { guidsOf, type Observation } from './observation.ts';
-import { candidateSchemes, derivePassphrase, type Seeds } from './passphrase.ts';
+import { candidateSchemes, derivePassphrase, mixesOf, type Seeds } from './passphrase.ts';
+import type { Outcome } from './scenarios.ts';
 import { type Binding, macMatches, type Scheme } from './token.ts';
 
 /** How the boot asks the key management service: unwraps `stored`, or makes a new seed when it is null. */
 export type ObtainSeed = (stored: string | null) => Promise<ObtainedSeed>;
 
 export interface Proof {
+  /** Opens the volume as it is; for a volume that is yet to be made, will open it. */
   readonly passphrase: Secret;
   readonly scheme: Scheme;
+  /** What shall open the volume from now on, when that is not the passphrase above. */
+  readonly renewal: { readonly passphrase: Secret; readonly scheme: Scheme } | null;
   /** The keyslot that the passphrase opened; null when the volume is yet to be made. */
   readonly keyslot: string | null;
   readonly obtained: ObtainedSeed | null;
@@ -43,25 +47,39 @@ export const bindingOf = (header: GatedHeader, on: Pick<Binding, 'volume' | 'par
   };
 };
 
-const proofOf = (seeds: Seeds, known: Pick<Proof, 'scheme' | 'keyslot' | 'obtained' | 'present'>): Proof => {
-  const passphrase = derivePassphrase(seeds, known.scheme);
-  const { obtained } = known;
-  return {
-    ...known,
-    passphrase,
-    wipe: () => {
-      passphrase.wipe();
-      obtained?.seed3.wipe();
-    },
-  };
+const proofOf = (known: Omit<Proof, 'wipe'>): Proof => ({
+  ...known,
+  wipe: () => {
+    known.passphrase.wipe();
+    known.renewal?.passphrase.wipe();
+    known.obtained?.seed3.wipe();
+  },
+});
+
+/** How we derive passphrases ourselves. */
+const ourScheme = (seeds: Seeds): Scheme => (seeds.kms === null ? 'two-seed' : 'interim');
+
+const obtainFor = async (
+  { seeds, storedSeed }: Extract<Outcome, { kind: 'formats' }>,
+  { seed }: Observation,
+  obtain: ObtainSeed,
+): Promise<ObtainedSeed | null> => {
+  if (seeds === 2) return null;
+  return storedSeed ? obtainStored(seed.wrapped, obtain) : obtain(null);
 };
 
-/** For a volume that is about to be made: a new seed3 when the scenario has one. */
-export const proveNew = async (volume: ContractVolume, seedCount: 2 | 3, obtain: ObtainSeed): Promise<Proof> => {
-  const obtained = seedCount === 3 ? await obtain(null) : null;
+/** For a volume that is about to be made: a new seed3, or the stored one, when the scenario has one. */
+export const proveNew = async (
+  volume: ContractVolume,
+  outcome: Extract<Outcome, { kind: 'formats' }>,
+  observation: Observation,
+  obtain: ObtainSeed,
+): Promise<Proof> => {
+  const obtained = await obtainFor(outcome, observation, obtain);
   const seeds = { env: volume.envSeed, workload: volume.workloadSeed, kms: obtained?.seed3 ?? null };
-  const scheme = seedCount === 3 ? 'interim' : 'two-seed';
-  return proofOf(seeds, { scheme, keyslot: null, obtained, present: null });
+  const scheme = ourScheme(seeds);
+  const passphrase = derivePassphrase(seeds, scheme);
+  return proofOf({ passphrase, scheme, renewal: null, keyslot: null, obtained, present: null });
 };
 
 /** Unwraps the first stored seed that this root key made: our token's, then the keyfile's. */
@@ -78,76 +96,117 @@ const obtainStored = async (stored: readonly string[], obtain: ObtainSeed): Prom
 
 const triesLimitMs = 120_000;
 
-/** Tries the candidate schemes on H. A recorded scheme is the only candidate. */
-const findScheme = async (
+interface Opening {
+  readonly seeds: Seeds;
+  readonly scheme: Scheme;
+  /** False when a previousSeed is among the seeds. */
+  readonly isCurrent: boolean;
+}
+
+/** Tries the mixes of seeds and the candidate schemes on H. A recorded scheme is the only candidate. */
+const findOpening = async (
+  host: Host,
+  volume: ContractVolume,
+  header: GatedHeader,
+  seed3: Secret | null,
+  tested: { readonly file: string; readonly device: string },
+): Promise<Opening> => {
+  const recorded = header.token?.scheme;
+  const schemes = recorded === undefined ? candidateSchemes(seed3 !== null) : [recorded];
+  const keyslot = header.token?.keyslot ?? null;
+  const started = host.clock.monotonicMs();
+  for (const { env, workload, isCurrent } of mixesOf(volume)) {
+    const seeds = { env, workload, kms: seed3 };
+    for (const scheme of schemes) {
+      if (host.clock.monotonicMs() - started > triesLimitMs)
+        throw new AgentError('LUKS_OPEN_FAILED', {
+          volume: volume.key,
+          detail: 'trying all derivations took too long',
+        });
+      const passphrase = derivePassphrase(seeds, scheme);
+      const test = luksOpen({ header: tested.file, device: tested.device, name: null, keyslot }, passphrase);
+      const result = await host.run(test);
+      passphrase.wipe();
+      const meaning = cryptsetupMeaning(result.exit);
+      if (meaning === 'done') return { seeds, scheme, isCurrent };
+      if (meaning !== 'wrongPassphrase')
+        throw new AgentError('LUKS_OPEN_FAILED', { volume: volume.key, detail: `cryptsetup ${complaintOf(result)}` });
+    }
+  }
+  throw new AgentError('LUKS_OPEN_FAILED', { volume: volume.key, detail: 'the seeds do not open it' });
+};
+
+/** Throws what a token, or its absence, says against opening the volume with these seeds. */
+const insistBound = (
+  volume: ContractVolume,
+  header: GatedHeader,
+  seed3: Secret | null,
+  partitions: Binding['partitions'],
+): void => {
+  const { token } = header;
+  if (token !== null && token.volume !== volume.key)
+    throw new AgentError('VOLUME_WRONG_IDENTITY', { volume: volume.key, detail: `its record names ${token.volume}` });
+  if (seed3 === null) return;
+  const slot = header.keyslots[0];
+  // A keyslot with our own derivation for random seeds was made by us, and we never leave one without its token.
+  if (token === null && slot?.ours === true && slot.kdf === 'pbkdf2')
+    throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
+  if (!token?.stored) return;
+  const binding = bindingOf(header, { volume: volume.key, partitions }, token.scheme);
+  if (!macMatches(seed3, binding, token.stored.mac))
+    throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
+};
+
+/** The header as it is on the device, also left at headerPath(run, volume) for cryptsetup. */
+const copyHeader = async (
   host: Host,
   volume: string,
-  header: GatedHeader,
-  seeds: Seeds,
-  tested: { readonly file: string; readonly device: string },
-): Promise<Scheme> => {
-  const recorded = header.token?.scheme;
-  const candidates = recorded === undefined ? candidateSchemes(seeds.kms !== null) : [recorded];
-  const started = host.clock.monotonicMs();
-  for (const scheme of candidates) {
-    if (host.clock.monotonicMs() - started > triesLimitMs)
-      throw new AgentError('LUKS_OPEN_FAILED', { volume, detail: 'trying all derivations took too long' });
-    const passphrase = derivePassphrase(seeds, scheme);
-    const keyslot = header.token?.keyslot ?? null;
-    const test = luksOpen({ header: tested.file, device: tested.device, name: null, keyslot }, passphrase);
-    const result = await host.run(test);
-    passphrase.wipe();
-    const meaning = cryptsetupMeaning(result.exit);
-    if (meaning === 'done') return scheme;
-    if (meaning !== 'wrongPassphrase')
-      throw new AgentError('LUKS_OPEN_FAILED', { volume, detail: `cryptsetup ${complaintOf(result)}` });
+  run: string,
+  { target, header: found }: Observation,
+): Promise<HeaderOnDevice> => {
+  if (found === null) throw new TypeError('a scenario that opens came without a gated header');
+  const device = await host.disks.open(target.path, 'read');
+  try {
+    const present = await onDevice(device.read, found);
+    await writeHeaderFile(host, headerPath(run, volume), found.gated.segment.offsetBytes, present.image);
+    return present;
+  } finally {
+    await device.close();
   }
-  throw new AgentError('LUKS_OPEN_FAILED', { volume, detail: 'the seeds do not open it' });
 };
 
 /**
- * For a volume that exists: the seeds must open a keyslot of the header copy, and the token's binding must hold.
- * Leaves H at headerPath(run, volume) for the plan to use. Throws LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY,
- * VOLUME_BINDING_BROKEN and what `obtain` throws.
+ * For a volume that exists: the seeds, or a mix with a previousSeed, must open a keyslot of the header copy, and the
+ * token's binding must hold. A third seed that joins two is only asked for when the two open the volume. Leaves H at
+ * headerPath(run, volume) for the plan to use. Throws LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY, VOLUME_BINDING_BROKEN
+ * and what `obtain` throws.
  */
 export const proveOpening = async (
   host: Host,
   volume: ContractVolume,
-  seedCount: 2 | 3,
+  outcome: Extract<Outcome, { kind: 'opens' }>,
   observation: Observation,
   run: string,
   obtain: ObtainSeed,
 ): Promise<Proof> => {
-  const found = observation.header;
-  if (found === null) throw new TypeError('a scenario that opens came without a gated header');
-  const header = found.gated;
-  const { token } = header;
-  if (token !== null && token.volume !== volume.key)
-    throw new AgentError('VOLUME_WRONG_IDENTITY', { volume: volume.key, detail: `its record names ${token.volume}` });
-  const obtained = seedCount === 3 ? await obtainStored(observation.seed.wrapped, obtain) : null;
-  const seeds: Seeds = { env: volume.envSeed, workload: volume.workloadSeed, kms: obtained?.seed3 ?? null };
+  const header = observation.header?.gated;
+  if (header === undefined) throw new TypeError('a scenario that opens came without a gated header');
+  const stored = outcome.seeds === 3 && !outcome.rekeys;
+  insistBound(volume, header, null, null);
+  let obtained = stored ? await obtainStored(observation.seed.wrapped, obtain) : null;
   try {
-    const slot = header.keyslots[0];
-    // A keyslot with our own derivation for random seeds was made by us, and we never leave one without its token.
-    const stripped = token === null && seedCount === 3 && slot?.ours === true && slot.kdf === 'pbkdf2';
-    if (stripped) throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
-    if (token?.stored && obtained !== null) {
-      const on = { volume: volume.key, partitions: guidsOf(observation) };
-      const binding = bindingOf(header, on, token.scheme);
-      if (!macMatches(obtained.seed3, binding, token.stored.mac))
-        throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
-    }
-    const file = headerPath(run, volume.key);
-    const device = await host.disks.open(observation.target.path, 'read');
-    let present: HeaderOnDevice;
-    try {
-      present = await onDevice(device.read, found);
-    } finally {
-      await device.close();
-    }
-    await writeHeaderFile(host, file, header.segment.offsetBytes, present.image);
-    const scheme = await findScheme(host, volume.key, header, seeds, { file, device: observation.target.path });
-    return proofOf(seeds, { scheme, keyslot: token?.keyslot ?? null, obtained, present });
+    insistBound(volume, header, obtained?.seed3 ?? null, guidsOf(observation));
+    const present = await copyHeader(host, volume.key, run, observation);
+    const tested = { file: headerPath(run, volume.key), device: observation.target.path };
+    const { seeds, scheme, isCurrent } = await findOpening(host, volume, header, obtained?.seed3 ?? null, tested);
+    obtained ??= outcome.rekeys ? await obtain(null) : null;
+    const passphrase = derivePassphrase(seeds, scheme);
+    const wanted = { env: volume.envSeed, workload: volume.workloadSeed, kms: obtained?.seed3 ?? null };
+    const renewal =
+      isCurrent && !outcome.rekeys
+        ? null
+        : { passphrase: derivePassphrase(wanted, ourScheme(wanted)), scheme: ourScheme(wanted) };
+    return proofOf({ passphrase, scheme, renewal, keyslot: header.token?.keyslot ?? null, obtained, present });
   } catch (error) {
     obtained?.seed3.wipe();
     throw error;

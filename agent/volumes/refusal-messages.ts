@@ -98,14 +98,6 @@ export const refusalMessages = {
     userAction: 'put the kms details of this volume back into the contract',
     exit: 1,
   }),
-  VOLUME_SCENARIO_NOT_BUILT: message<Refused>({
-    id: 'TSD07020E',
-    component: 'hpcr-disk-mount',
-    text: ({ volume, detail }) => `volume ${volume} needs the scenario ${detail}, which this version does not have`,
-    systemAction: 'the disk was not touched',
-    userAction: 'keep the contract and the disk as they are and wait for a version that has it',
-    exit: 1,
-  }),
   VOLUME_DISK_TOO_SMALL: message<Refused>({
     id: 'TSD07023E',
     component: 'hpcr-disk-mount',

@@ -27,7 +27,10 @@ export type ScenarioName =
   | 'format-kms'
   | 'open'
   | 'open-kms'
+  | 'rekey'
+  | 'format-stored-seed'
   | 'migrate'
+  | 'migrate-and-format'
   | 'legacy-whole-disk';
 
 export type RefusalName =
@@ -41,14 +44,19 @@ export type RefusalName =
   | 'VOLUME_METADATA_MISSING'
   | 'VOLUME_STATE_CONTRADICTORY'
   | 'VOLUME_KMS_NOT_WANTED'
-  | 'VOLUME_KMS_NEEDED'
-  | 'VOLUME_SCENARIO_NOT_BUILT';
+  | 'VOLUME_KMS_NEEDED';
 
 export type Outcome =
-  /** Makes a new volume on a disk proven empty. */
-  | { readonly kind: 'formats'; readonly scenario: ScenarioName; readonly partitions: boolean; readonly seeds: 2 | 3 }
-  /** Opens what is there. */
-  | { readonly kind: 'opens'; readonly scenario: ScenarioName; readonly seeds: 2 | 3 }
+  /** Makes a new volume on a disk proven empty. `storedSeed`: with the third seed that is stored there already. */
+  | {
+      readonly kind: 'formats';
+      readonly scenario: ScenarioName;
+      readonly partitions: boolean;
+      readonly seeds: 2 | 3;
+      readonly storedSeed: boolean;
+    }
+  /** Opens what is there. `rekeys`: with two seeds for the last time; a third joins them. */
+  | { readonly kind: 'opens'; readonly scenario: ScenarioName; readonly seeds: 2 | 3; readonly rekeys: boolean }
   | { readonly kind: 'refuses'; readonly refusal: RefusalName; readonly scenario: string };
 
 type Condition<Fact> = readonly Fact[] | 'any';
@@ -57,6 +65,23 @@ export interface Row {
   readonly outcome: Outcome;
 }
 
+const formats = (
+  scenario: ScenarioName,
+  seeds: 2 | 3,
+  how: { partitions?: true; storedSeed?: true } = {},
+): Outcome => ({
+  kind: 'formats',
+  scenario,
+  seeds,
+  partitions: how.partitions ?? false,
+  storedSeed: how.storedSeed ?? false,
+});
+const opens = (scenario: ScenarioName, seeds: 2 | 3, how: { rekeys?: true } = {}): Outcome => ({
+  kind: 'opens',
+  scenario,
+  seeds,
+  rekeys: how.rekeys ?? false,
+});
 const refuses = (refusal: RefusalName, scenario: string): Outcome => ({ kind: 'refuses', refusal, scenario });
 const unpartitioned: readonly Partitioning[] = ['none', 'halfWritten'];
 const ours: readonly Partitioning[] = ['none', 'halfWritten', 'two'];
@@ -78,18 +103,9 @@ export const table: readonly Row[] = [
   row({ partitioning: ours, target: ['foreign'] }, refuses('VOLUME_FOREIGN_DATA', 'foreign data')),
   row({ partitioning: ours, target: ['luks-damaged'] }, refuses('VOLUME_HEADER_DAMAGED', 'damaged LUKS header')),
 
-  row(
-    { partitioning: unpartitioned, kms: ['none'], target: ['blank'] },
-    { kind: 'formats', scenario: 'fresh', partitions: true, seeds: 2 },
-  ),
-  row(
-    { partitioning: unpartitioned, kms: withKms, target: ['blank'] },
-    { kind: 'formats', scenario: 'fresh-kms', partitions: true, seeds: 3 },
-  ),
-  row(
-    { partitioning: ['none'], kms: ['none'], target: ['luks'] },
-    { kind: 'opens', scenario: 'legacy-whole-disk', seeds: 2 },
-  ),
+  row({ partitioning: unpartitioned, kms: ['none'], target: ['blank'] }, formats('fresh', 2, { partitions: true })),
+  row({ partitioning: unpartitioned, kms: withKms, target: ['blank'] }, formats('fresh-kms', 3, { partitions: true })),
+  row({ partitioning: ['none'], kms: ['none'], target: ['luks'] }, opens('legacy-whole-disk', 2)),
   row(
     { partitioning: ['none'], kms: withKms, target: ['luks'] },
     refuses('VOLUME_KMS_NOT_WANTED', 'whole-disk LUKS with kms details'),
@@ -111,42 +127,24 @@ export const table: readonly Row[] = [
     { partitioning: ['two'], seed: ['no-fs'], target: ['luks'] },
     refuses('VOLUME_METADATA_MISSING', 'metadata partition without a file system'),
   ),
-  row(
-    { partitioning: ['two'], seed: ['none', 'no-fs'], kms: ['none'], target: empty },
-    { kind: 'formats', scenario: 'format', partitions: false, seeds: 2 },
-  ),
-  row(
-    { partitioning: ['two'], seed: ['none'], kms: ['none'], target: ['luks'] },
-    { kind: 'opens', scenario: 'open', seeds: 2 },
-  ),
-  row(
-    { partitioning: ['two'], seed: ['none', 'no-fs'], kms: withKms, target: empty },
-    { kind: 'formats', scenario: 'format-kms', partitions: false, seeds: 3 },
-  ),
-  row(
-    { partitioning: ['two'], seed: ['none'], kms: withKms, target: ['luks'] },
-    refuses('VOLUME_SCENARIO_NOT_BUILT', 'rekey'),
-  ),
+  row({ partitioning: ['two'], seed: ['none', 'no-fs'], kms: ['none'], target: empty }, formats('format', 2)),
+  row({ partitioning: ['two'], seed: ['none'], kms: ['none'], target: ['luks'] }, opens('open', 2)),
+  row({ partitioning: ['two'], seed: ['none', 'no-fs'], kms: withKms, target: empty }, formats('format-kms', 3)),
+  row({ partitioning: ['two'], seed: ['none'], kms: withKms, target: ['luks'] }, opens('rekey', 3, { rekeys: true })),
   row(
     { partitioning: ['two'], seed: ['present'], kms: ['none'], target: usable },
     refuses('VOLUME_KMS_NEEDED', 'kms details are needed'),
   ),
   row(
     { partitioning: ['two'], seed: ['present'], kms: ['one'], target: empty },
-    refuses('VOLUME_SCENARIO_NOT_BUILT', 'format-stored-seed'),
+    formats('format-stored-seed', 3, { storedSeed: true }),
   ),
-  row(
-    { partitioning: ['two'], seed: ['present'], kms: ['one'], target: ['luks'] },
-    { kind: 'opens', scenario: 'open-kms', seeds: 3 },
-  ),
+  row({ partitioning: ['two'], seed: ['present'], kms: ['one'], target: ['luks'] }, opens('open-kms', 3)),
   row(
     { partitioning: ['two'], seed: ['present'], kms: ['several'], target: empty },
-    refuses('VOLUME_SCENARIO_NOT_BUILT', 'migrate and format'),
+    formats('migrate-and-format', 3, { storedSeed: true }),
   ),
-  row(
-    { partitioning: ['two'], seed: ['present'], kms: ['several'], target: ['luks'] },
-    { kind: 'opens', scenario: 'migrate', seeds: 3 },
-  ),
+  row({ partitioning: ['two'], seed: ['present'], kms: ['several'], target: ['luks'] }, opens('migrate', 3)),
 ];
 
 const holds = <Fact>(condition: Condition<Fact>, fact: Fact): boolean =>

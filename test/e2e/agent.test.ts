@@ -5,6 +5,7 @@
  *   node test/e2e/agent.test.ts [TEXT]       only the stories whose name holds TEXT; KEEP_GUESTS=1 keeps consoles and disks
  */
 import t, { type Test } from 'tap';
+import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
 import { chains, powerCuts } from './cases/stories/power-cuts.ts';
@@ -21,7 +22,8 @@ type Story = (t: Test, stage: Stage) => Promise<void>;
 const stories: Readonly<Record<string, Story>> = {
   'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
   'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
-  'every scenario, and what a restart finds': everyScenario,
+  'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),
+  'every change of passphrase, and what a restart finds': (t, stage) => everyScenario(t, stage, 'changes', changes),
   'disks tampered with': tampering,
   ...Object.fromEntries(
     Object.entries(chains).map(([name, chain]): [string, Story] => [

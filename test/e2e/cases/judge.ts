@@ -38,6 +38,10 @@ export interface Expected {
   /** Our token is there; default: yes for three seeds and for what the agent formatted. */
   readonly token?: boolean;
   readonly scheme?: string;
+  /** The one keyslot; default 0. */
+  readonly keyslot?: string;
+  /** A passphrase that used to open it. */
+  readonly closedTo?: (seeds: SeedTexts) => string;
   /** Files of the opened volume. */
   readonly content: Content;
 }
@@ -126,7 +130,7 @@ export const judge = async (t: Test, stage: Stage, expected: Expected): Promise<
   const token = hasToken ? tokenOf(header) : null;
   if (token !== null) {
     const scheme = expected.scheme ?? (seedCount === 3 ? 'interim' : 'two-seed');
-    t.match(token, { type: 'triseed', keyslots: ['0'], volume: key, scheme }, 'token');
+    t.match(token, { type: 'triseed', keyslots: [expected.keyslot ?? '0'], volume: key, scheme }, 'token');
   }
   const wrapped = token?.wrapped;
   const third = keyName === undefined ? null : await stage.unwrap(keyName, wrapped ?? '');
@@ -135,6 +139,9 @@ export const judge = async (t: Test, stage: Stage, expected: Expected): Promise<
   const passphrase = (expected.passphrase ?? passphraseOf)({ ...seeds, third });
   t.equal(opensWith(header, passphrase), true, 'the passphrase by sha256sum opens the header');
   t.equal(opensWith(header, `${passphrase.slice(0, -1)}x`), false, 'and no other');
+  if (expected.closedTo !== undefined)
+    t.equal(opensWith(header, expected.closedTo({ ...seeds, third })), false, 'the previous passphrase does not');
+  t.strictSame(Object.keys(json.keyslots), [expected.keyslot ?? '0'], 'one keyslot');
   await breathe();
   const volumeKey = volumeKeyOf(header, passphrase);
   rmSync(header);

@@ -169,12 +169,6 @@ export const content: readonly Refusal[] = [
   },
   { key: 'intent_open', contract: { intent: 'open' }, refused: 'VOLUME_INTENT_REFUSED', because: /intent open.*fresh/ },
   { key: 'intent_create', disk: opened, contract: { intent: 'create' }, refused: 'VOLUME_INTENT_REFUSED' },
-  {
-    key: 'rolled',
-    contract: { env: ['previousSeed: an_older_seed_of_the_env'] },
-    disk: opened,
-    refused: 'VOLUME_ROLL_NOT_BUILT',
-  },
   { key: 'no_metadata', disk: steps(twoPartitions, luksIn(2)), refused: 'VOLUME_METADATA_MISSING' },
   {
     key: 'bad_keyfile',
@@ -293,24 +287,18 @@ export const keys: readonly Refusal[] = [
     contract: { workloadSeed: 'not_the_seed_of_this_volume' },
     refused: 'LUKS_OPEN_FAILED',
   },
-  { key: 'rekey', kms: main, disk: opened, refused: 'VOLUME_SCENARIO_NOT_BUILT', because: /rekey/ },
   {
-    key: 'stored_seed',
+    key: 'rekey_wrong',
     kms: main,
-    disk: steps(twoPartitions, async (disk) =>
-      metadata({ keyfile: (await disk.stage.wrapOnce('main')).wrapped })(disk),
-    ),
-    refused: 'VOLUME_SCENARIO_NOT_BUILT',
-    because: /format-stored-seed/,
+    disk: opened,
+    contract: { workloadSeed: 'not_the_seed_of_this_volume' },
+    refused: 'LUKS_OPEN_FAILED',
   },
   {
-    key: 'migrate_blank',
-    kms: (stage) => [stage.entry('main'), stage.entry('other')],
-    disk: steps(twoPartitions, async (disk) =>
-      metadata({ keyfile: (await disk.stage.wrapOnce('main')).wrapped })(disk),
-    ),
-    refused: 'VOLUME_SCENARIO_NOT_BUILT',
-    because: /migrate and format/,
+    key: 'rolled_wrong',
+    contract: { env: ['previousSeed: an_older_seed_of_the_env'], workloadSeed: 'not_the_seed_of_this_volume' },
+    disk: opened,
+    refused: 'LUKS_OPEN_FAILED',
   },
   {
     key: 'bypass',

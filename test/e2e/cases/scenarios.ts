@@ -1,5 +1,5 @@
 /** Every row of the scenario table that makes or opens a volume: the disk before, and what the plan is called at first and later. */
-import { flatRawPassphrase, passphraseOf } from './by-hand.ts';
+import { flatRawPassphrase, mixOfTwo, passphraseOf, type SeedTexts } from './by-hand.ts';
 import { partition } from './image.ts';
 import type { Expected } from './judge.ts';
 import { handMadeKms, luksIn, metadata, quick, steps, table, type VolumeCase } from './volume-case.ts';
@@ -98,5 +98,116 @@ export const scenarios: readonly Scenario[] = [
     after: 'legacy-whole-disk',
     ...elsewhere,
     judged: { whole: true, token: false },
+  },
+];
+
+const oldEnv = 'an_older_seed_of_the_env';
+const oldWorkload = 'an_older_seed_of_the_workload';
+const rollsEnv = { env: [`previousSeed: ${oldEnv}`] };
+const rollsWorkload = { workload: [`previousSeed: ${oldWorkload}`] };
+const beforeEnv = (seeds: SeedTexts): string => passphraseOf({ ...seeds, env: oldEnv });
+const beforeWorkload = (seeds: SeedTexts): string => passphraseOf({ ...seeds, workload: oldWorkload });
+const beforeBoth = (seeds: SeedTexts): string => passphraseOf({ ...seeds, env: oldEnv, workload: oldWorkload });
+const storedSeed = steps(table('metadata', 'data'), async (disk) => {
+  const { wrapped, seed3 } = await disk.stage.wrapOnce('main');
+  await metadata({ keyfile: wrapped })(disk);
+  return seed3;
+});
+const changed = { ...elsewhere, after: 'open' };
+
+/** Volumes whose passphrase changes when they are opened, and those that are made with a seed that was there before. */
+export const changes: readonly Scenario[] = [
+  {
+    key: 'rolled_env',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, asTheProduct, beforeEnv)),
+    contract: rollsEnv,
+    before: 'open',
+    ...changed,
+    judged: { token: true, keyslot: '1', closedTo: beforeEnv },
+  },
+  {
+    key: 'rolled_both',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, quick, beforeBoth)),
+    contract: { ...rollsEnv, ...rollsWorkload },
+    before: 'open',
+    ...changed,
+    judged: { token: true, keyslot: '1', closedTo: beforeBoth },
+  },
+  {
+    key: 'rolled_already',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2)),
+    contract: { ...rollsEnv, ...rollsWorkload },
+    before: 'open',
+    ...changed,
+    judged: { token: false, closedTo: beforeBoth },
+  },
+  {
+    key: 'rolled_kms',
+    disk: handMadeKms('main', beforeWorkload, quick),
+    kms: main,
+    contract: { ...rollsEnv, ...rollsWorkload },
+    before: 'open-kms',
+    ...elsewhere,
+    after: 'open-kms',
+    judged: { keyName: 'main', keyslot: '1', closedTo: beforeWorkload },
+  },
+  {
+    key: 'rolled_migrated',
+    disk: handMadeKms('other', beforeEnv, quick),
+    kms: (stage) => [stage.entry('main'), stage.entry('other')],
+    contract: rollsEnv,
+    before: 'migrate',
+    ...elsewhere,
+    after: 'migrate',
+    judged: { keyName: 'main', keyslot: '1', closedTo: beforeEnv },
+  },
+  {
+    key: 'rolled_whole',
+    sizeMiB: 32,
+    disk: luksIn(0, [...quick.slice(0, -2), '--key-size=256', '--sector-size=512'], beforeEnv),
+    contract: rollsEnv,
+    before: 'legacy-whole-disk',
+    ...elsewhere,
+    after: 'legacy-whole-disk',
+    judged: { whole: true, token: true, keyslot: '1', closedTo: beforeEnv },
+  },
+  {
+    key: 'rekey',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, asTheProduct)),
+    kms: main,
+    before: 'rekey',
+    ...elsewhere,
+    after: 'open-kms',
+    judged: { keyName: 'main', keyslot: '1', closedTo: mixOfTwo },
+  },
+  {
+    key: 'rekey_rolled',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, quick, beforeWorkload)),
+    kms: main,
+    contract: rollsWorkload,
+    before: 'rekey',
+    ...elsewhere,
+    after: 'open-kms',
+    judged: { keyName: 'main', keyslot: '1', closedTo: (seeds) => mixOfTwo({ ...seeds, workload: oldWorkload }) },
+  },
+  {
+    key: 'stored_seed',
+    disk: storedSeed,
+    kms: main,
+    before: 'format-stored-seed',
+    after: 'open-kms',
+    madeElsewhere: false,
+    judged: { keyName: 'main' },
+  },
+  {
+    key: 'migrate_blank',
+    disk: steps(table('metadata', 'data'), async (disk) => {
+      await metadata({ keyfile: (await disk.stage.wrapOnce('other')).wrapped })(disk);
+    }),
+    kms: (stage) => [stage.entry('main'), stage.entry('other')],
+    before: 'migrate-and-format',
+    after: 'migrate',
+    madeElsewhere: false,
+    judged: { keyName: 'main' },
   },
 ];

@@ -17,6 +17,8 @@ export interface VolumeText {
   readonly kmsTimeout?: number;
   /** Further lines of the env half, already YAML, such as `volumeName: other`. */
   readonly env?: readonly string[];
+  /** The same of the workload half. */
+  readonly workload?: readonly string[];
   /** Our own setting triseed.volumes.KEY.intent, put into the env section. */
   readonly intent?: 'auto' | 'open' | 'create';
 }
@@ -47,6 +49,7 @@ const workloadVolume = (volume: VolumeText): readonly string[] => [
       `seed: ${JSON.stringify(volume.workloadSeed)}`,
       `mount: ${volume.mount}`,
       ...(volume.filesystem === undefined ? [] : [`filesystem: ${volume.filesystem}`]),
+      ...(volume.workload ?? []),
     ],
     2,
   ),

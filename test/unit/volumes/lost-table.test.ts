@@ -19,7 +19,7 @@ const sizeBytes = 512 * mebibyte;
 const dataStart = 100 * mebibyte;
 const guids = { diskGuid: randomUUID(), metadataGuid: randomUUID(), dataGuid: randomUUID() };
 const passphrase = Secret.fromText('throw-away passphrase');
-const same = { seedWasRewrapped: false };
+const same = { seedWasRewrapped: false, opensWithPrevious: false };
 const fresh = { ...guids, luksUuid: randomUUID() };
 
 const volume = {

@@ -54,7 +54,7 @@ const luksOnData = (token: GatedHeader['token']): Partial<Observation> => ({
 });
 
 const stepsOf = (plan: Plan): string => plan.steps.map((step) => step.do).join(' ');
-const same = { seedWasRewrapped: false };
+const same = { seedWasRewrapped: false, opensWithPrevious: false };
 
 t.test('a fresh disk: everything is in place before the header is committed', async (t) => {
   const plan = planVolume(volume(), observation(), same, identities);
@@ -85,7 +85,7 @@ t.test('opening changes nothing but what the proof asks for', async (t) => {
   const owner = volume({ kms: [kmsEntry] });
   t.equal(stepsOf(planVolume(owner, opening, same, identities)), 'open mount');
   t.equal(
-    stepsOf(planVolume(owner, opening, { seedWasRewrapped: true }, identities)),
+    stepsOf(planVolume(owner, opening, { ...same, seedWasRewrapped: true }, identities)),
     'commit-token open make-metadata mount',
   );
   const stale = { ...opening, seed: { ...opening.seed, mirrorIsCurrent: false } };
@@ -134,11 +134,32 @@ t.test('intent turns formatting or opening into a refusal', async (t) => {
   t.equal(planVolume(volume({ intent: 'open' }), observation(open), same, identities).scenario, 'open');
 });
 
-t.test('rolling is refused where it would matter, with its own message', async (t) => {
+t.test('a passphrase is changed when only a previous seed opens the volume, and not otherwise', async (t) => {
   const rolling = volume({ previousEnvSeed: Secret.fromText('throw-away old') });
-  const plan = () => planVolume(rolling, observation(luksOnData(null)), same, identities);
-  t.throws(plan, { code: 'VOLUME_ROLL_NOT_BUILT' });
+  const old = { ...same, opensWithPrevious: true };
+  const plan = planVolume(rolling, observation(luksOnData(null)), old, identities);
+  t.equal(stepsOf(plan), 'change-passphrase open mount');
+  t.match(plan.steps[0], { why: 'roll', kdf: 'argon2id' });
+  for (const step of plan.steps) t.notOk(destructive.has(step.do));
+  t.equal(stepsOf(planVolume(rolling, observation(luksOnData(null)), same, identities)), 'open mount');
   t.equal(planVolume(rolling, observation(), same, identities).scenario, 'fresh');
+
+  const stored = { wrapped: 'w', keyVersion: 'v', mac: 'x' };
+  const token = { volume: 'data', scheme: 'interim', keyslot: '0', stored } as const;
+  const seed = { fact: 'present', wrapped: ['w'], mirrorIsCurrent: true } as const;
+  const three = observation({ ...luksOnData(token), seed });
+  const changed = planVolume({ ...rolling, kms: [kmsEntry] }, three, old, identities);
+  t.equal(stepsOf(changed), 'change-passphrase open mount');
+  t.match(changed.steps[0], { why: 'roll', kdf: 'pbkdf2' });
+  const both = planVolume({ ...rolling, kms: [kmsEntry] }, three, { ...old, seedWasRewrapped: true }, identities);
+  t.equal(stepsOf(both), 'change-passphrase open make-metadata mount', 'one commit carries both');
+});
+
+t.test('a third seed joins two in one commit, and the metadata partition follows', async (t) => {
+  const plan = planVolume(volume({ kms: [kmsEntry] }), observation(luksOnData(null)), same, identities);
+  t.match(plan, { scenario: 'rekey', seeds: 3, kind: 'opens' });
+  t.equal(stepsOf(plan), 'change-passphrase open make-metadata mount');
+  t.match(plan.steps[0], { why: 'rekey', kdf: 'pbkdf2' });
 });
 
 t.test('a disk without room is refused before anything is asked or written', async (t) => {
@@ -174,6 +195,7 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
     signatures: [],
     sizeBytes: 200 << 20,
     hidden: null,
+    opensSafely: true,
     serial: 'data',
     metadata: null,
   };
@@ -191,6 +213,7 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
     ['in use', formatting, { inUseBy: ['/mnt'] }],
     ['read-only', formatting, { readOnly: true }],
     ['another size', formatting, { sizeBytes: 100 << 20 }],
+    ['a header that does not pass', opening, { opensSafely: false }],
     ['in use when opening', opening, { inUseBy: ['dm-0'] }],
     ['a forged plan', { ...opening, steps: formatting.steps }, {}],
   ];

@@ -3,16 +3,21 @@ import type { Test } from 'tap';
 import { messages } from '../../../../agent/messages.ts';
 import { idsOf, linesWith, stackTraces } from '../journal.ts';
 import { judge } from '../judge.ts';
-import { scenarios } from '../scenarios.ts';
+import type { Scenario } from '../scenarios.ts';
 import type { Stage } from '../stage.ts';
 import { type MadeVolume, makeVolume, volumeText } from '../volume-case.ts';
 
-export const everyScenario = async (t: Test, stage: Stage): Promise<void> => {
-  const scratch = stage.folder('scenarios');
+export const everyScenario = async (
+  t: Test,
+  stage: Stage,
+  name: string,
+  scenarios: readonly Scenario[],
+): Promise<void> => {
+  const scratch = stage.folder(name);
   const made = [];
   for (const scenario of scenarios) made.push({ scenario, ...(await makeVolume(stage, scratch, scenario)) });
   const guest = await stage.guest(scratch, {
-    name: 'scenarios',
+    name,
     volumes: scenarios.map((scenario) => volumeText(stage, scenario)),
     disks: made.flatMap(({ disks }) => disks),
   });

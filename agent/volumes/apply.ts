@@ -9,6 +9,7 @@ import { changePassphrase } from './change-passphrase.ts';
 import * as commands from './commands.ts';
 import type { DeviceWrite } from './device-bytes.ts';
 import { tableObjection } from './dm-table.ts';
+import { makeFilesystem, mountVolume, type OpenedVolume } from './file-system.ts';
 import { markerBytes, renderMarker } from './formatting-marker.ts';
 import type { GatedHeader } from './gate.ts';
 import type { GuardedPlan } from './guard.ts';
@@ -17,10 +18,10 @@ import { headerPath } from './header-file.ts';
 import { adoptHeader, formatHeader, type NewHeader } from './make-header.ts';
 import { writeMirror } from './mirror.ts';
 import type { Observation } from './observation.ts';
-import { renderOurTable } from './partition-table.ts';
 import type { Step } from './plan.ts';
 import type { Proof } from './prove.ts';
 import { withVolumeLock } from './volume-lock.ts';
+import { growPartition, makePartitions, writeTo } from './write-table.ts';
 
 /** What is true while a plan runs. */
 interface Progress {
@@ -31,6 +32,7 @@ interface Progress {
   proof: Proof;
   header: GatedHeader | null;
   pending: NewHeader | null;
+  readonly sectorBytes: 512 | 4096;
   targetPath: string;
   metadataPath: string | null;
   mapping: string | null;
@@ -47,48 +49,12 @@ export interface AppliedVolume {
   readonly stored: { readonly wrapped: string; readonly keyVersion: string } | null;
 }
 
-const failure = (
-  name:
-    | 'PARTITIONING_FAILED'
-    | 'CREATE_FILESYSTEM_FAILED'
-    | 'MOUNT_FAILED'
-    | 'LUKS_OPEN_FAILED'
-    | 'VOLUME_TABLE_MISMATCH',
-  progress: Progress,
-  detail: string,
-): AgentError => new AgentError(name, { volume: progress.volume.key, detail });
+const failure = (name: 'LUKS_OPEN_FAILED' | 'VOLUME_TABLE_MISMATCH', progress: Progress, detail: string): AgentError =>
+  new AgentError(name, { volume: progress.volume.key, detail });
 
 const insist = <T>(value: T | null | undefined, what: string): T => {
   if (value === null || value === undefined) throw new TypeError(`the plan reached a step without ${what}`);
   return value;
-};
-
-const writeTo = async (host: Host, path: string, writes: Parameters<typeof writeInOrder>[1]): Promise<void> => {
-  const device = await host.disks.open(path, 'write');
-  try {
-    await writeInOrder(device, writes);
-  } finally {
-    await device.close();
-  }
-};
-
-const partition = async (progress: Progress, step: Extract<Step, { do: 'partition' }>): Promise<void> => {
-  const { host, plan } = progress;
-  const table = renderOurTable(step);
-  if (table.kind !== 'table')
-    throw failure('PARTITIONING_FAILED', progress, `the disk has less than ${table.minimumBytes} bytes`);
-  await writeTo(host, plan.disk, table.writes);
-  await host.run(commands.readPartitionsAgain(plan.disk));
-  await host.run(commands.settleDevices());
-  const disk = (await host.disks.list()).find(({ path }) => path === plan.disk);
-  const nodeOf = (number: number, range: { readonly offset: number; readonly length: number }): string => {
-    const found = disk?.partitions.find((entry) => entry.number === number);
-    if (found?.startBytes !== range.offset || found.sizeBytes !== range.length)
-      throw failure('PARTITIONING_FAILED', progress, `the kernel does not see partition ${number} as written`);
-    return found.path;
-  };
-  progress.metadataPath = nodeOf(1, table.metadata);
-  progress.targetPath = nodeOf(2, table.data);
 };
 
 const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Promise<void> => {
@@ -112,20 +78,10 @@ const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Pr
   if (objection !== null) throw failure('VOLUME_TABLE_MISMATCH', progress, objection);
 };
 
-const mappedPath = (progress: Progress): string => `/dev/mapper/${insist(progress.mapping, 'an open mapping')}`;
-
-const makeFilesystem = async (progress: Progress, step: Extract<Step, { do: 'make-filesystem' }>): Promise<void> => {
-  const { host } = progress;
-  const result = await host.run(commands.makeFilesystem(step.filesystem, mappedPath(progress)));
-  if (result.exit !== 0)
-    throw failure('CREATE_FILESYSTEM_FAILED', progress, `mkfs.${step.filesystem} ${commands.complaintOf(result)}`);
-  const device = await host.disks.open(mappedPath(progress), 'write');
-  try {
-    await device.flush();
-  } finally {
-    await device.close();
-  }
-};
+const openedVolume = ({ volume, mapping }: Progress): OpenedVolume => ({
+  volume: volume.key,
+  path: `/dev/mapper/${insist(mapping, 'an open mapping')}`,
+});
 
 const commitFailed = (progress: Progress, cause: unknown): AgentError => {
   const detail = cause instanceof Error ? cause.message : String(cause);
@@ -180,22 +136,17 @@ const renewPassphrase = async (progress: Progress, step: Extract<Step, { do: 'ch
   host.journal.message('VOLUME_PASSPHRASE_CHANGED', facts);
 };
 
-const mount = async (progress: Progress, step: Extract<Step, { do: 'mount' }>): Promise<void> => {
-  const { host, volume } = progress;
-  await host.files.makeFolder(step.mount, 0o755);
-  // A link on the way would put the data somewhere the contract does not name.
-  if ((await host.files.resolve(step.mount)) !== step.mount || (await host.files.kind(step.mount)) !== 'folder')
-    throw new AgentError('MOUNT_NOT_A_FOLDER', { volume: volume.key, mount: step.mount });
-  const result = await host.run(commands.mountVolume(step.filesystem, mappedPath(progress), step.mount));
-  if (result.exit !== 0) throw failure('MOUNT_FAILED', progress, `mount ${commands.complaintOf(result)}`);
-  host.journal.message('VOLUME_MOUNTED', { volume: volume.key, mount: step.mount });
-};
-
 const perform = async (progress: Progress, step: Step): Promise<void> => {
   const { host, run, volume, plan, proof } = progress;
   switch (step.do) {
-    case 'partition':
-      return partition(progress, step);
+    case 'partition': {
+      const made = await makePartitions(host, plan, step);
+      progress.metadataPath = made.metadata;
+      progress.targetPath = made.data;
+      return undefined;
+    }
+    case 'grow-partition':
+      return growPartition(host, plan, step, progress.sectorBytes);
     case 'mark-formatting': {
       const bytes = renderMarker({ volume: volume.key, partitionGuid: step.partitionGuid });
       return writeTo(host, progress.targetPath, [
@@ -223,7 +174,7 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
     case 'open':
       return open(progress, step);
     case 'make-filesystem':
-      return makeFilesystem(progress, step);
+      return makeFilesystem(host, openedVolume(progress), step);
     case 'commit-header':
       return commit(progress);
     case 'mend-header':
@@ -233,7 +184,7 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
       return writeMirror(host, volume.key, path, proof.obtained?.wrapped ?? null);
     }
     case 'mount':
-      return mount(progress, step);
+      return mountVolume(host, openedVolume(progress), step);
   }
 };
 
@@ -263,6 +214,7 @@ export const applyPlan = async (
     proof,
     header: observation.header?.gated ?? null,
     pending: null,
+    sectorBytes: observation.disk.sectorBytes,
     targetPath: plan.target.path,
     metadataPath: observation.partitions?.metadata.path ?? null,
     mapping: null,

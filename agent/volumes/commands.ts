@@ -177,6 +177,16 @@ export const mountVolume = (filesystem: Filesystem, device: string, mount: strin
   timeoutMs: 600 * seconds,
 });
 
+/** Grows a mounted file system to its device: resize2fs(8), xfs_growfs(8), btrfs-filesystem(8). */
+export const growFilesystem = (filesystem: Filesystem, device: string, mount: string): Command => {
+  const growers = {
+    ext4: { program: '/usr/sbin/resize2fs', args: [device] },
+    xfs: { program: '/usr/sbin/xfs_growfs', args: ['-d', mount] },
+    btrfs: { program: '/usr/bin/btrfs', args: ['filesystem', 'resize', 'max', mount] },
+  } as const;
+  return { ...growers[filesystem], timeoutMs: 3600 * seconds };
+};
+
 export const unmountVolume = (mount: string): Command => ({
   program: '/usr/bin/umount',
   args: ['--', mount],

@@ -9,6 +9,7 @@ import { probeBlank } from './blank.ts';
 import type { ReadAt } from './device-bytes.ts';
 import { markerBytes, parseMarker } from './formatting-marker.ts';
 import { gateHeader } from './gate.ts';
+import { roomToGrow } from './grow-table.ts';
 import { withoutRanges } from './inspect.ts';
 import { readLuksHeader } from './luks-header.ts';
 import { type MetadataState, readMetadataState } from './metadata-state.ts';
@@ -35,6 +36,8 @@ export interface Sight {
   readonly hidden: string | null;
   readonly sizeBytes: number;
   readonly serial: string | null;
+  /** Where the last partition could end at most. */
+  readonly growsTo: number | null;
   /** Null when the plan makes the partitions itself, or does not touch the metadata partition. */
   readonly metadata: MetadataState | null;
 }
@@ -45,6 +48,9 @@ export const objection = (plan: Plan, sight: Sight): string | null => {
   if (sight.readOnly) return 'the disk is read-only';
   if (sight.inUseBy.length > 0) return `the disk is in use by ${sight.inUseBy.join(', ')}`;
   if (sight.serial !== plan.serial) return 'another disk has taken its place';
+  const growth = plan.steps.find((step) => step.do === 'grow-partition');
+  if (growth !== undefined && growth.endBytes !== sight.growsTo)
+    return 'the disk has no such room behind its last partition';
   if (plan.kind === 'opens' && !sight.opensSafely) return 'the device has no LUKS header that passes the gate';
   if (sight.metadata === 'foreign') return 'the metadata partition holds something that is not ours';
   if (!destroys) return null;
@@ -73,6 +79,16 @@ const lookAtMetadata = async (host: Host, plan: Plan, disk: DiskEntry): Promise<
   }
 };
 
+const roomOf = async (host: Host, plan: Plan, disk: DiskEntry): Promise<number | null> => {
+  if (!plan.steps.some((step) => step.do === 'grow-partition')) return null;
+  const whole = await host.disks.open(disk.path, 'read');
+  try {
+    return await roomToGrow(whole.read, whole.sizeBytes, disk.sectorBytes);
+  } finally {
+    await whole.close();
+  }
+};
+
 const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice): Promise<Sight> => {
   const wholeDisk = target.path === disk.path;
   const half = wholeDisk ? await isOurHalfWrittenTable(target.read, target.sizeBytes, disk.sectorBytes) : null;
@@ -94,6 +110,7 @@ const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice
       marker?.volume === plan.volume &&
       marker.partitionGuid === markStep?.partitionGuid &&
       header.kind !== 'luks2',
+    growsTo: await roomOf(host, plan, disk),
     opensSafely: header.kind === 'luks2' && gateHeader(header.current).kind === 'passed',
     hidden: destroys && wholeDisk ? await foundAtOurPlaces(read, target.sizeBytes) : null,
     serial: disk.serial,

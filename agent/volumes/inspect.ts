@@ -13,6 +13,7 @@ import { readRootFile } from './ext4-reader.ts';
 import { findDisk } from './find-disk.ts';
 import { markerBytes, parseMarker } from './formatting-marker.ts';
 import { gateHeader } from './gate.ts';
+import { roomToGrow } from './grow-table.ts';
 import { keyfileName, seedFactOf } from './keyfile.ts';
 import { readLuksHeader } from './luks-header.ts';
 import { readMetadataState } from './metadata-state.ts';
@@ -175,6 +176,7 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
       partitions: null,
       metadata: null,
       resume: null,
+      growsTo: null,
       seed: { fact: 'none', wrapped: [], mirrorIsCurrent: true },
     } as const;
     const other = (partitioning: Observation['partitioning'], detail: string): Observation => ({
@@ -207,6 +209,7 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
       ...base,
       partitioning: 'two',
       partitions,
+      growsTo: await roomToGrow(whole.read, whole.sizeBytes, disk.sectorBytes),
       ...judged,
       ...(await observeMetadata(host, partitions.metadata.path, judged)),
     };

@@ -102,6 +102,36 @@ export const volumeMessages = {
     systemAction: 'from now on only the present seeds open the volume; its data and volume key are as before',
     userAction: 'for previousSeed: take it out of the contract when every volume has been through this',
   }),
+  VOLUME_PARTITION_GROWN: message<{ readonly volume: string; readonly bytes: number }>({
+    id: 'TSD07061I',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, bytes }) => `the disk of volume ${volume} has grown; its data partition now has ${bytes} bytes`,
+    systemAction: 'the volume is opened over the whole partition',
+    userAction: 'none',
+  }),
+  VOLUME_PARTITION_NOT_GROWN: message<Refused>({
+    id: 'HPL07004E',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, detail }) => `the data partition of volume ${volume} could not be grown: ${detail}`,
+    systemAction: 'the disk holds the old partition table or the new one, whole; the data was not touched',
+    userAction: 'see the cause and start the guest again; the next boot goes on from what is there',
+    exit: 3,
+  }),
+  VOLUME_FILESYSTEM_GROWN: message<{ readonly volume: string; readonly bytes: number }>({
+    id: 'TSD07062I',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, bytes }) => `the file system of volume ${volume} was grown to ${bytes} bytes`,
+    systemAction: 'boot goes on',
+    userAction: 'none',
+  }),
+  VOLUME_FILESYSTEM_NOT_GROWN: message<{ readonly volume: string; readonly bytes: number; readonly detail: string }>({
+    id: 'TSD07063W',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, bytes, detail }) =>
+      `the file system of volume ${volume} could not be grown to ${bytes} bytes: ${detail}`,
+    systemAction: 'the volume is mounted with its file system as large as before; the next boot tries again',
+    userAction: 'see the cause; the tool that grows the file system must be in the image',
+  }),
   LUKS_PASSWORD_CHANGE_FAILED: message<Refused>({
     id: 'HPL02125E',
     component: 'hpcr-disk-mount',

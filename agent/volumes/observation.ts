@@ -40,6 +40,8 @@ export interface Observation {
     readonly metadata: ObservedPartition;
     readonly data: ObservedPartition;
   } | null;
+  /** Where the data partition could end now that the disk has grown, in bytes; null when there is nothing to gain. */
+  readonly growsTo: number | null;
   /** Set exactly when partitioning is `halfWritten`: the GUIDs with which our cut-off table must be finished. */
   readonly resume: {
     readonly diskGuid: string | null;

@@ -21,6 +21,8 @@ export type Step =
       readonly sizeBytes: number;
       readonly sectorSize: 512 | 4096;
     }
+  /** The disk has grown: the data partition follows, up to this byte of the disk. */
+  | { readonly do: 'grow-partition'; readonly endBytes: number }
   | { readonly do: 'mark-formatting'; readonly partitionGuid: string }
   | {
       readonly do: 'format';
@@ -39,6 +41,7 @@ export type Step =
   /** Rewrites the copy of the header that a cut left old or torn. */
   | { readonly do: 'mend-header' }
   | { readonly do: 'make-metadata' }
+  /** A file system that is smaller than the opened volume is grown right after. */
   | { readonly do: 'mount'; readonly filesystem: Filesystem; readonly mount: string };
 
 /** The steps after which data that was on the disk before is gone: marked in every print of a plan. */
@@ -179,7 +182,9 @@ const openingSteps = (
   const mirrors = !observation.seed.mirrorIsCurrent || outcome.rekeys || (outcome.seeds === 3 && seedWasRewrapped);
   const mayMirror = mirrors && observation.metadata !== null && observation.metadata !== 'foreign';
   const kdf = kdfFor(outcome.seeds);
+  const { growsTo: endBytes } = observation;
   return [
+    ...(endBytes === null ? [] : [{ do: 'grow-partition', endBytes } as const]),
     ...(mendsHeader(observation) ? [{ do: 'mend-header' } as const] : []),
     ...(why !== null
       ? [{ do: 'change-passphrase', kdf, why } as const]

@@ -39,6 +39,7 @@ const observation = (changes: Partial<Observation> = {}): Observation => ({
   partitions: null,
   metadata: null,
   resume: null,
+  growsTo: null,
   target: { fact: 'blank', path: '/dev/vdb', sizeBytes: 200 << 20, detail: '' },
   header: null,
   seed: { fact: 'none', wrapped: [], mirrorIsCurrent: true },
@@ -155,6 +156,16 @@ t.test('a passphrase is changed when only a previous seed opens the volume, and 
   t.equal(stepsOf(both), 'change-passphrase open make-metadata mount', 'one commit carries both');
 });
 
+t.test('a grown disk: the partition follows before anything else', async (t) => {
+  const plan = planVolume(volume(), observation({ ...luksOnData(null), growsTo: 400 << 20 }), same, identities);
+  t.equal(stepsOf(plan), 'grow-partition open mount');
+  t.match(plan.steps[0], { endBytes: 400 << 20 });
+  for (const step of plan.steps) t.notOk(destructive.has(step.do));
+  const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 100 << 20, detail: '' } as const;
+  const blank = observation({ partitioning: 'two', partitions, target, metadata: 'blank', growsTo: 400 << 20 });
+  t.match(stepsOf(planVolume(volume(), blank, same, identities)), /^mark-formatting/, 'formatting does not grow');
+});
+
 t.test('a third seed joins two in one commit, and the metadata partition follows', async (t) => {
   const plan = planVolume(volume({ kms: [kmsEntry] }), observation(luksOnData(null)), same, identities);
   t.match(plan, { scenario: 'rekey', seeds: 3, kind: 'opens' });
@@ -196,6 +207,7 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
     sizeBytes: 200 << 20,
     hidden: null,
     opensSafely: true,
+    growsTo: null,
     serial: 'data',
     metadata: null,
   };
@@ -214,6 +226,7 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
     ['read-only', formatting, { readOnly: true }],
     ['another size', formatting, { sizeBytes: 100 << 20 }],
     ['a header that does not pass', opening, { opensSafely: false }],
+    ['room that is not there', { ...opening, steps: [{ do: 'grow-partition', endBytes: 1 }, ...opening.steps] }, {}],
     ['in use when opening', opening, { inUseBy: ['dm-0'] }],
     ['a forged plan', { ...opening, steps: formatting.steps }, {}],
   ];

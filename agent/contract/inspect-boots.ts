@@ -35,7 +35,9 @@ const opening: Partial<Record<ScenarioName, string>> = {
   'open-kms': 'opened when the root key is active',
   migrate: 'opened with the first kms entry that can, and moved to the first of all',
   'legacy-whole-disk': 'opened with the two seeds',
+  rekey: 'opened with the two seeds for the last time: a new third one joins them',
 };
+const rolled = '; if a previousSeed opens it, its passphrase is changed to the present seeds';
 
 const idOf = (name: MessageName): string => messages[name].id;
 
@@ -51,14 +53,13 @@ const told = (row: Outcome, subject: BootSubject): Omit<Boot, 'disk'> => {
   const { scenario } = row;
   const forbidden = { auto: null, open: 'formats', create: 'opens' }[intent];
   if (row.kind === forbidden) return refused('VOLUME_INTENT_REFUSED', `intent ${intent}`);
-  if (row.kind === 'opens' && rolls) return refused('VOLUME_ROLL_NOT_BUILT', 'rolling of seeds');
   const encrypted = idOf(row.seeds === 3 ? 'VOLUME_ENCRYPTED_WITH_KMS' : 'VOLUME_ENCRYPTED');
   const ids = [encrypted, idOf('VOLUME_MOUNTED')];
   const seeds = row.seeds === 3 ? 'the two seeds and a new one that the root key wraps' : 'the two seeds';
   const done =
     row.kind === 'formats'
       ? `FORMATTED: encrypted with ${seeds}, ${filesystem}`
-      : (opening[scenario] ?? `opened (${scenario})`);
+      : `${opening[scenario] ?? `opened (${scenario})`}${rolls ? rolled : ''}`;
   return { outcome: `${done}, mounted on ${mount}`, scenario, messages: ids };
 };
 

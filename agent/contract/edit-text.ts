@@ -31,7 +31,7 @@ const replacing = (text: string, place: YamlPlace, value: string, isFlow: boolea
   // A nested mapping begins on a line of its own; its token goes behind the key, unless a comment is in between.
   const gap = /:(\s+)$/.exec(colon)?.[1] ?? '';
   const start = gap.includes('\n') ? place.start - gap.length : place.start;
-  const space = start === place.start ? '' : ' ';
+  const space = start !== place.start || text[start - 1] === ':' ? ' ' : '';
   return { start, end: place.start + slice.length, text: `${space}${rendered(value, isFlow)}${headerComment(slice)}` };
 };
 

@@ -51,6 +51,8 @@ export interface Files {
   /** What is at `path` without following a final symbolic link. */
   kind(path: string): Promise<'absent' | 'file' | 'folder' | 'link' | 'other'>;
   list(path: string): Promise<readonly string[]>;
+  /** True when the owner of the file may run it. Throws FILE_UNREADABLE, also when it does not exist. */
+  isExecutable(path: string): Promise<boolean>;
   remove(path: string): Promise<void>;
   /** Target of a symbolic link chain as an absolute path, or null when it leads nowhere. */
   resolve(path: string): Promise<string | null>;

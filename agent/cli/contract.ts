@@ -1,7 +1,7 @@
 /** `triseed contract`: write, check, encrypt and sign contracts. */
 import { Command } from 'commander';
-import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
+import { archiveCommand } from './contract-archive.ts';
 import { keygenCommand, newCommand } from './contract-author.ts';
 import { certsCommand } from './contract-certs.ts';
 import { encryptCommand, signCommand } from './contract-encrypt.ts';
@@ -9,17 +9,6 @@ import { inspectCommand } from './contract-inspect.ts';
 import { decryptCommand, validateCommand, verifyCommand } from './contract-read.ts';
 import { sealCommand } from './contract-seal.ts';
 import type { CommandIo } from './io.ts';
-
-/** Commands of the fixed command line that this version does not have. They refuse, whatever follows them. */
-const unbuilt = ['archive'];
-
-const refusing = (name: string): Command =>
-  new Command(name)
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .action(() => {
-      throw new AgentError('USAGE', { reason: `contract ${name} is not available in this version` });
-    });
 
 const help = `
 A contract from nothing:
@@ -43,7 +32,7 @@ export const contractCommand = (host: Host, io: CommandIo): Command => {
     .addCommand(decryptCommand(host, io))
     .addCommand(verifyCommand(host, io))
     .addCommand(inspectCommand(host, io))
-    .addCommand(certsCommand(host, io));
-  for (const name of unbuilt) command.addCommand(refusing(name), { hidden: true });
+    .addCommand(certsCommand(host, io))
+    .addCommand(archiveCommand(host, io));
   return command;
 };

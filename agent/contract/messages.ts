@@ -149,6 +149,14 @@ export const contractMessages = {
     userAction: 'check the file, and --key-passphrase-file when the key is protected',
     exit: 3,
   }),
+  ARCHIVE_NOT_WRITTEN: message<{ readonly reason: string }>({
+    id: 'TSD05049E',
+    component: 'triseed',
+    text: ({ reason }) => `the archive that was made does not read back: ${reason}`,
+    systemAction: 'no archive was written',
+    userAction: 'report this with the names of the files in the folder; until then pack with tar and gzip',
+    exit: 3,
+  }),
   CONTRACT_NOT_SEALABLE: message<{ readonly reason: string }>({
     id: 'TSD05011E',
     component: 'triseed',

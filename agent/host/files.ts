@@ -132,6 +132,13 @@ export const files: Files = {
       throw unreadable(path, reasonOf(error), error);
     }
   },
+  isExecutable: async (path) => {
+    try {
+      return ((await lstat(path)).mode & constants.S_IXUSR) !== 0;
+    } catch (error) {
+      throw unreadable(path, reasonOf(error), error);
+    }
+  },
   remove: async (path) => {
     try {
       await rm(path, { force: true });

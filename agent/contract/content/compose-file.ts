@@ -21,6 +21,11 @@ const fileNames = ['docker-compose.yaml', 'docker-compose.yml'];
 const otherNames = ['compose.yaml', 'compose.yml'];
 const maximumExtends = 10;
 
+type Named = Pick<Member, 'name' | 'kind'>;
+/** Pods may have any name, but those of compose that the guest does not take. */
+const isDescriptor = (name: string): boolean =>
+  fileNames.includes(name) || (/\.ya?ml$/i.test(name) && !otherNames.includes(name.toLowerCase()));
+
 interface Located {
   readonly value: YamlValue;
   readonly path: YamlPath;
@@ -171,7 +176,7 @@ const documentProblems = (
   ];
 };
 
-const missingFile = (members: readonly Member[]): ContentProblem => {
+const missingFile = (members: readonly Named[]): ContentProblem => {
   const files = members.filter(({ kind }) => kind === 'file').map(({ name }) => name);
   const other = files.find((name) => otherNames.includes(name) || fileNames.includes(name.toLowerCase()));
   const deeper = files.find((name) => [...fileNames, ...otherNames].some((end) => name.endsWith(`/${end}`)));
@@ -184,6 +189,12 @@ const missingFile = (members: readonly Member[]): ContentProblem => {
   const message = 'the archive has neither docker-compose.yaml nor docker-compose.yml at its top';
   return { code: 'COMPOSE_FILE_MISSING', message, hint: remedy };
 };
+
+/** For a folder that is to be packed: it should hold a compose file, or YAML files of Pods. */
+export const missingWorkloadFile = (members: readonly Named[]): ContentProblem | null =>
+  members.some(({ name, kind }) => kind === 'file' && !name.includes('/') && isDescriptor(name))
+    ? null
+    : missingFile(members);
 
 /** Everything that is wrong with a compose project. `variables` are those of the contract. */
 export const composeProblems = (

@@ -100,6 +100,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
       kind: unused,
       remove: unused,
       resolve: unused,
+      isExecutable: unused,
       isInMemory: unused,
     },
     disks: { list: unused, open: unused },

@@ -83,6 +83,9 @@ const groups: Readonly<Record<string, { readonly about: string; readonly load: (
   },
 };
 
+/** The one command that needs the whole tree. */
+const completion = 'completion';
+
 const program = async (first: string | undefined): Promise<Command> => {
   const root = new Command('triseed')
     .description(
@@ -92,9 +95,11 @@ const program = async (first: string | undefined): Promise<Command> => {
     .showHelpAfterError('(add --help for the options)')
     .helpCommand(false);
   for (const [name, { about, load }] of Object.entries(groups)) {
-    if (name === first) root.addCommand(await load());
+    if (name === first || first === completion) root.addCommand(await load());
     else root.command(name).description(about);
   }
+  if (first === completion) root.addCommand((await import('./cli/completion.ts')).completionCommand(io, root));
+  else root.command(completion).description('print a script that completes commands and options in your shell');
   const strict = (command: Command): void => {
     command.exitOverride();
     command.commands.forEach(strict);

@@ -59,6 +59,12 @@ t.test('every form of signingKey', async (t) => {
     'base64 twice, as tooling writes expiry certificates': base64(base64(certificatePem)),
     'base64 three times': base64(base64(base64(publicPem))),
     'line breaks spelt out': base64(certificatePem.replaceAll('\n', '\\n')),
+    'base64 over several lines': `|\n  ${base64(publicPem).replace(/.{64}/g, '$&\n  ')}`,
+    'base64 over several lines, line breaks spelt out': `'${base64(publicPem).replace(/.{64}/g, '$&\\n')}'`,
+    'CR LF': JSON.stringify(publicPem.replaceAll('\n', '\r\n')),
+    'certificate after its description': base64(
+      execFileSync('openssl', ['x509', '-text'], { input: certificatePem }).toString(),
+    ),
     'line breaks spelt out, not encoded': JSON.stringify(publicPem.replaceAll('\n', '\\n')),
   };
   for (const [name, form] of Object.entries(forms)) {

@@ -244,6 +244,14 @@ export const volumeMessages = {
     userAction: 'give each volume its own volumeID, volumeName or key; only the first 20 characters count',
     exit: 1,
   }),
+  VOLUME_COPIED: message<{ readonly volumes: string; readonly uuid: string }>({
+    id: 'TSD07064E',
+    component: 'hpcr-disk-mount',
+    text: ({ volumes, uuid }) => `the disks of volumes ${volumes} are copies of one another: LUKS UUID ${uuid}`,
+    systemAction: 'no disk was touched',
+    userAction: 'detach the copy; to keep both, give the copy a UUID of its own with cryptsetup luksUUID',
+    exit: 1,
+  }),
   MEMORY_NOT_PRIVATE: message<{ readonly detail: string }>({
     id: 'TSD07030E',
     component: 'hpcr-disk-mount',

@@ -60,6 +60,20 @@ const firstOf = (failed: readonly unknown[]): unknown => {
 const announce = (host: Host, { volume, scenario, steps, digest }: Plan): void =>
   host.journal.message('VOLUME_PLAN', { volume, scenario, steps: renderSteps(steps), digest });
 
+/** A copy of a volume beside its original: XFS and btrfs take two devices with one identity for the same file system. */
+const refuseCopies = (prepared: readonly PreparedVolume[]): void => {
+  const uuidOf = ({ observation }: PreparedVolume): string | undefined => observation.header?.gated.copy.uuid;
+  for (const volume of prepared) {
+    const uuid = uuidOf(volume);
+    const copies = prepared.filter((other) => uuid !== undefined && uuidOf(other) === uuid);
+    if (copies.length < 2) continue;
+    throw new AgentError('VOLUME_COPIED', {
+      volumes: copies.map(({ plan }) => plan.volume).join(', '),
+      uuid: uuid ?? '',
+    });
+  }
+};
+
 /** Two volumes that lead to one disk would format over each other. */
 const refuseSharedDisks = (prepared: readonly PreparedVolume[]): void => {
   for (const { plan } of prepared) {
@@ -81,6 +95,7 @@ export const prepareAll = async (
   try {
     if (failed.length > 0) throw firstOf(failed);
     refuseSharedDisks(done);
+    refuseCopies(done);
     return done;
   } catch (error) {
     for (const { volume, proof } of done) await discard(host, preparation.settings, volume, proof);

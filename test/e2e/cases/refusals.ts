@@ -326,3 +326,8 @@ export const shared: readonly Refusal[] = [
     refused: 'VOLUME_DISK_SHARED',
   },
 ];
+
+export const copies: readonly Refusal[] = [
+  { key: 'original', disk: opened, refused: 'VOLUME_COPIED' },
+  { key: 'copy', disk: opened, refused: 'VOLUME_COPIED' },
+];

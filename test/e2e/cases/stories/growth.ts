@@ -12,6 +12,9 @@ const volumes: readonly (VolumeCase & { readonly keyName?: string })[] = [
   { key: 'two' },
   { key: 'three', kms: (stage) => [stage.entry('main')], keyName: 'main' },
   { key: 'whole', sizeMiB: 32, disk: luksIn(0, quick) },
+  // mkfs.xfs(8) makes nothing below 300 MiB, mkfs.btrfs(8) nothing below 109 MiB.
+  { key: 'xfs', sizeMiB: 448, kms: (stage) => [stage.entry('main')], contract: { filesystem: 'xfs' } },
+  { key: 'btrfs', sizeMiB: 288, kms: (stage) => [stage.entry('main')], contract: { filesystem: 'btrfs' } },
 ];
 const addedMiB = 96;
 
@@ -36,6 +39,10 @@ export const grownDisks = async (t: Test, stage: Stage): Promise<void> => {
   await boot();
   const before = new Map<string, number>();
   for (const { key } of volumes) before.set(key, await bytesOf(key));
+  for (const { key, contract } of volumes) {
+    const found = await guest.check(`findmnt -no FSTYPE,OPTIONS /mnt/${key}`);
+    t.match(found, new RegExp(`^${contract?.filesystem ?? 'ext4'} .*nosuid,nodev`), `${key}: type and options`);
+  }
   await guest.check(volumes.map(({ key }) => `printf kept-${key} >/mnt/${key}/written; `).join(''));
   t.equal(await guest.powerOff(), 'poweredOff');
   for (const { file } of made) truncateSync(file, statSync(file).size + addedMiB * MiB);
@@ -63,7 +70,7 @@ export const grownDisks = async (t: Test, stage: Stage): Promise<void> => {
 
   for (const { volume, file, seeds } of made) {
     const { key } = volume;
-    if (volume.disk !== undefined) continue;
+    if (volume.disk !== undefined || volume.contract?.filesystem !== undefined) continue;
     const { offset, length } = partitionOf(file, 2);
     t.ok(statSync(file).size - offset - length <= 2 * MiB, `${key}: the partition reaches the end`);
     const keyName = volumes.find((entry) => entry.key === key)?.keyName;

@@ -1,6 +1,6 @@
 /** What is refused: each with its message, the guest powered off, and the disk unchanged byte for byte. */
 import type { Test } from 'tap';
-import { content, headers, keys, partitioning, shared } from '../refusals.ts';
+import { content, copies, headers, keys, partitioning, shared } from '../refusals.ts';
 import { refuseAll } from '../refuse.ts';
 import type { Stage } from '../stage.ts';
 
@@ -35,4 +35,5 @@ export const refusals: Readonly<Record<string, (t: Test, stage: Stage) => Promis
     await refuseAll(t, stage, 'keys', keys, { before: retire });
   },
   'two volumes, one disk': (t, stage) => refuseAll(t, stage, 'shared', shared),
+  'a copy beside its original': (t, stage) => refuseAll(t, stage, 'copies', copies),
 };

@@ -1,17 +1,19 @@
 /**
  * Writes everything that is made from another source and checked in:
  *   contract-schema/*.json + profiles.json → contract-schema/generated/ (validators, types);
- *   messages, agent configuration and volume tables → docs/ (generate-docs.ts).
+ *   messages, agent configuration and volume tables → docs/ (generate-docs.ts);
+ *   fixtures/field-rows/ → fixtures/fields/ (the invalid documents of the fixture matrix).
  * `--check` writes nothing and fails when a checked-in file is not what would be made.
  *
  * Validators are compiled ahead of time, so that the agent builds no code at run time and does not load ajv.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import { build, transform } from 'esbuild';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
+import { fieldCases, fixtureSections } from '../fixtures/field-cases.ts';
 import { documents } from './generate-docs.ts';
 import {
   type Json,
@@ -174,22 +176,45 @@ const outputs: Readonly<Record<string, string>> = {
 };
 
 const generatedFolder = 'contract-schema/generated';
-const files = {
+const fixtureFolder = 'fixtures/fields';
+const files: Readonly<Record<string, string>> = {
   ...Object.fromEntries(Object.entries(outputs).map(([name, text]) => [`${generatedFolder}/${name}`, text])),
+  ...Object.fromEntries(fieldCases().map(({ file, text }) => [`${fixtureFolder}/${file}`, text])),
   ...(await documents()),
 };
-await mkdir(join(root, generatedFolder), { recursive: true });
+
+/** Fixtures whose row is gone. */
+const orphans = async (): Promise<readonly string[]> => {
+  const folders = fixtureSections.map((section) => `${fixtureFolder}/${section}/invalid`);
+  const found = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(join(root, folder), { recursive: true, withFileTypes: true }))
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => join(parentPath, name).slice(root.length + 1)),
+    ),
+  );
+  return found.flat().filter((name) => !(name in files));
+};
+
+const isCheck = process.argv.includes('--check');
 let stale = 0;
-for (const [name, text] of Object.entries(files)) {
-  const path = join(root, name);
-  const current = await readFile(path, 'utf8').catch(() => null);
-  if (current === text) continue;
-  if (process.argv.includes('--check')) {
+const differs = async (name: string, mend: () => Promise<void>): Promise<void> => {
+  if (isCheck) {
     stale += 1;
     process.stderr.write(`${name} is stale: run npm run generate\n`);
   } else {
-    await writeFile(path, text);
+    await mend();
     process.stdout.write(`${name}\n`);
   }
+};
+
+for (const [name, text] of Object.entries(files)) {
+  const path = join(root, name);
+  if ((await readFile(path, 'utf8').catch(() => null)) === text) continue;
+  await differs(name, async () => {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text);
+  });
 }
+for (const name of await orphans()) await differs(name, () => rm(join(root, name)));
 process.exitCode = stale === 0 ? 0 : 1;

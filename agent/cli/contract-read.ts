@@ -95,6 +95,7 @@ const validateHelp = `
 Examples:
   triseed contract validate contract.yaml
   triseed contract validate env.yaml --section env --profile ccrt
+  triseed contract validate network-config --section network
   triseed contract validate user-data --decrypt-key guest-key.pem --json
   triseed contract validate contract.yaml --strict --sarif > contract.sarif
 

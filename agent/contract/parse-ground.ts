@@ -1,6 +1,6 @@
 /** Parsing a text that findings will point into. */
 import { findingAt, findingOverall, type Ground, type ParsedGround } from './finding.ts';
-import { decodeUtf8, parseStrictYaml, positionOf } from './strict-yaml.ts';
+import { decodeUtf8, parseStrictYaml, positionOf, type YamlProblem } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
 
 export type Reading<T> =
@@ -16,7 +16,7 @@ const hintFor = (text: string, offset: number): string => {
 };
 
 /**
- * Parses `text`; every problem becomes a finding in it. `toDelivered` maps its positions to the delivered document;
+ * Parses `text`; the first problem becomes a finding in it. `toDelivered` maps its positions to the delivered document;
  * without it, the text is that document.
  */
 export const parseGround = (
@@ -29,12 +29,12 @@ export const parseGround = (
     return { kind: 'read', value: { section, text, toDelivered, document: outcome.document } };
   }
   const ground: Ground = { section, text, toDelivered, document: null };
-  return {
-    kind: 'refused',
-    findings: outcome.problems.map(({ code, path, offset, reason }) =>
-      findingAt(code, ground, path, offset, { message: reason, hint: hintFor(text, offset) }),
-    ),
-  };
+  // After its first problem a parser guesses, and what it says then repeats the one fault in other words.
+  const [first] = outcome.problems.toSorted((a, b) => a.offset - b.offset);
+  if (first === undefined) throw new TypeError('a document is refused without a reason');
+  const { code, path, offset, reason } = first;
+  const detail = { message: reason, hint: hintFor(text, offset) };
+  return { kind: 'refused', findings: [findingAt(code, ground, path, offset, detail)] };
 };
 
 /** As parseGround, from bytes that must be UTF-8. */

@@ -1,19 +1,11 @@
 /** The fixture matrix: every field of the grammar, in every section, has a valid and an invalid case. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
 import { checkContract, checkSection } from '../../../agent/contract/check.ts';
 import { renderFindings, renderPath } from '../../../agent/contract/finding.ts';
 import { checkNetwork } from '../../../agent/contract/network.ts';
 import type { Finding, Profile } from '../../../agent/contract/types.ts';
-import {
-  type FixtureSection,
-  fieldCases,
-  fieldFolder,
-  fixtureSections,
-  validDocuments,
-} from '../../../fixtures/field-cases.ts';
+import { type FixtureSection, fieldCases, fixtureSections, validDocuments } from '../../../fixtures/field-cases.ts';
 import type { Path } from '../../../fixtures/field-rows/row.ts';
 import { type Field, fieldsAlong, fieldsOf } from '../../../scripts/schema-fields.ts';
 import { type JsonObject, schemas, sectionNames, sectionSchemas } from '../../../scripts/schemas.ts';
@@ -27,18 +19,6 @@ const check = (section: FixtureSection, text: string, profile: string): readonly
 
 const cases = fieldCases();
 const documents = fixtureSections.flatMap(validDocuments);
-
-t.test('the files are what the table says, and nothing else', async (t) => {
-  const written = fixtureSections.flatMap((section) =>
-    readdirSync(join(fieldFolder, section, 'invalid'), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.yaml'))
-      .map((name) => `${section}/invalid/${name}`),
-  );
-  t.same(written.sort(), cases.map(({ file }) => file).sort(), 'node fixtures/generate.ts');
-  for (const { file, text } of cases) {
-    if (readFileSync(join(fieldFolder, file), 'utf8') !== text) t.fail(`${file} is stale: node fixtures/generate.ts`);
-  }
-});
 
 t.test('valid documents have no error, and exactly the remarks their header names', async (t) => {
   for (const { section, name, text, profile, codes } of documents) {

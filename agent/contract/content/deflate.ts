@@ -210,7 +210,7 @@ export const deflate = (data: Uint8Array): Buffer => {
     const counts = countsOf(symbols);
     const dynamic = dynamicCodes(counts);
     const fixed = sizeWith(counts, fixedLengths, fixedDistances.lengths);
-    const stored = 8 * (to - from) + 40 * Math.ceil((to - from) / maximumStored);
+    const stored = 8 * (to - from) + 40 * Math.max(1, Math.ceil((to - from) / maximumStored));
     if (stored < Math.min(fixed, dynamic.bits)) {
       writeStored(writer, data.subarray(from, to), isLast);
     } else if (fixed <= dynamic.bits) {

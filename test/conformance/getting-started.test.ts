@@ -1,14 +1,9 @@
 /** Runs the command blocks of docs/getting-started.md in one shell, and looks for the output the page promises. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-
-const root = join(import.meta.dirname, '..', '..');
-const page = readFileSync(join(root, 'docs/getting-started.md'), 'utf8');
-const blocksOf = (language: string): readonly string[] =>
-  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, text = '']) => text);
+import { followPage, isKept, missingPrograms } from './page.ts';
 
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -20,9 +15,7 @@ const freePort = (): Promise<number> =>
   });
 
 /** Where a tool of the machine is missing, or rights are, the page cannot be followed to its end. */
-const missing = ['genisoimage', 'openssl', 'curl'].filter(
-  (program) => !['/usr/bin', '/bin'].some((folder) => existsSync(join(folder, program))),
-);
+const missing = missingPrograms('genisoimage', 'openssl', 'curl');
 const obstacle =
   process.getuid?.() !== 0
     ? 'needs root, as a rehearsal does'
@@ -32,23 +25,15 @@ const obstacle =
 
 t.test('the commands of the page do what it says', { skip: obstacle }, async (t) => {
   const home = t.testdir();
-  const script = blocksOf('sh')
-    .join('\n')
-    .replaceAll('127.0.0.1:8080', `127.0.0.1:${await freePort()}`)
-    .replaceAll('/dev/shm/triseed-rehearsal', `/dev/shm/triseed-rehearsal-${process.pid}`);
-  const { status, stdout, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', script], {
-    cwd: root,
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, LC_ALL: 'C' },
-    encoding: 'utf8',
-    // With a socket for standard input, as under a test runner, Debian's bash reads bashrc.
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 50_000,
-  });
-  const output = `${stdout}\n${stderr}`;
+  const port = await freePort();
+  const { status, output, promised } = followPage('docs/getting-started.md', home, (script) =>
+    script
+      .replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`)
+      .replaceAll('/dev/shm/triseed-rehearsal', `/dev/shm/triseed-rehearsal-${process.pid}`),
+  );
   t.equal(status, 0, 'every command succeeds', { output });
-  const lines = blocksOf('text').flatMap((block) => block.trimEnd().split('\n'));
-  t.ok(lines.length >= 8, 'the page promises outputs');
-  for (const line of lines) t.ok(output.includes(line.replace(/…$/, '')), `the output holds: ${line}`);
+  t.ok(promised.length >= 8, 'the page promises outputs');
+  for (const line of promised) t.ok(isKept(line, output), `the output holds: ${line}`);
 
   const made = (name: string): string => join(home, 'first-contract', name);
   t.equal(statSync(made('guest-key.pem')).mode & 0o777, 0o600, 'the private key is for its owner only');

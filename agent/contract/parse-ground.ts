@@ -1,6 +1,6 @@
 /** Parsing a text that findings will point into. */
 import { findingAt, findingOverall, type Ground, type ParsedGround } from './finding.ts';
-import { decodeUtf8, parseStrictYaml, positionOf, type YamlProblem } from './strict-yaml.ts';
+import { decodeUtf8, parseStrictYaml, positionOf } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
 
 export type Reading<T> =

@@ -1,7 +1,7 @@
 /** The fixture matrix: every field of the grammar, in every section, has a valid and an invalid case. */
 import t from 'tap';
 import { parse } from 'yaml';
-import { checkContract, checkSection } from '../../../agent/contract/check.ts';
+import { checkContractContent, checkSectionContent } from '../../../agent/contract/content/check-content.ts';
 import { renderFindings, renderPath } from '../../../agent/contract/finding.ts';
 import { checkNetwork } from '../../../agent/contract/network.ts';
 import type { Finding, Profile } from '../../../agent/contract/types.ts';
@@ -10,11 +10,13 @@ import type { Path } from '../../../fixtures/field-rows/row.ts';
 import { type Field, fieldsAlong, fieldsOf } from '../../../scripts/schema-fields.ts';
 import { type JsonObject, schemas, sectionNames, sectionSchemas } from '../../../scripts/schemas.ts';
 
-const check = (section: FixtureSection, text: string, profile: string): readonly Finding[] => {
+/** The very check that `triseed contract validate` runs. */
+const check = async (section: FixtureSection, text: string, profile: string): Promise<readonly Finding[]> => {
   const bytes = Buffer.from(text);
-  const rules = { profile: profile as Profile, minimumSerial: 0, key: null };
+  const rules = { profile: profile as Profile, minimumSerial: 0, key: null, at: new Date('2026-12-01') };
   if (section === 'network') return checkNetwork(bytes);
-  return section === 'contract' ? checkContract(bytes, rules).findings : checkSection(bytes, section, rules);
+  if (section === 'contract') return (await checkContractContent(bytes, rules)).findings;
+  return checkSectionContent(bytes, section, rules);
 };
 
 const cases = fieldCases();
@@ -22,7 +24,7 @@ const documents = fixtureSections.flatMap(validDocuments);
 
 t.test('valid documents have no error, and exactly the remarks their header names', async (t) => {
   for (const { section, name, text, profile, codes } of documents) {
-    const found = check(section, text, profile);
+    const found = await check(section, text, profile);
     t.same([...new Set(found.map(({ code }) => code))], codes, `${section}/${name}\n${renderFindings(found, name)}`);
     t.notOk(found.some(({ severity }) => severity === 'error'));
   }
@@ -30,7 +32,7 @@ t.test('valid documents have no error, and exactly the remarks their header name
 
 t.test('invalid documents have one error: its code, and its place in the document', async (t) => {
   for (const { file, section, profile, code, found, text } of cases) {
-    const errors = check(section, text, profile).filter(({ severity }) => severity === 'error');
+    const errors = (await check(section, text, profile)).filter(({ severity }) => severity === 'error');
     const path = renderPath(section === 'workload' || section === 'env' ? section : null, found);
     const told = errors.map((one) => `${one.code} at ${one.path}`);
     t.same(told, [`${code} at ${path}`], `${file}\n${renderFindings(errors, file)}`);
@@ -45,7 +47,7 @@ t.test('no excerpt shows a secret of the matrix', async (t) => {
   const secrets = /_phrase|phrase_|phrase\/|not_a_real|bm90X2|LS0tLS1|MIIB|1234567890123456/;
   for (const { file, section, profile, text } of cases) {
     if (section === 'network') continue;
-    const shown = renderFindings(check(section, text, profile), file).replace(/^ {4}hint: .*$/gm, '');
+    const shown = renderFindings(await check(section, text, profile), file).replace(/^ {4}hint: .*$/gm, '');
     if (secrets.test(shown)) t.fail(`${file}\n${shown}`);
   }
 });

@@ -37,7 +37,7 @@ export const decodeBase64 = (text: string): Buffer | null => {
 
 /** Null when `text` is not a well-formed token. White space around it is ignored, as YAML block scalars add some. */
 export const parseToken = (text: string): Token | null => {
-  const [prefix, wrapped, body, ...rest] = text.trim().split('.');
+  const [prefix, wrapped, body, ...rest] = text.trim().split('.', 4);
   const known = tokenPrefixes.find((candidate) => candidate === prefix);
   if (known === undefined || wrapped === undefined || body === undefined || rest.length > 0) return null;
   const wrappedPassphrase = decodeBase64(wrapped);

@@ -122,11 +122,15 @@ const endsEarly = ({ delivered, text }: Linted, errors: readonly Finding[]): Mis
   return explain(inOneText(errors, first), 'SECTION_ENDS_EARLY', detail);
 };
 
+/** Where the marks of a page are looked for, in characters. */
+const maxBeginning = 4096;
+
 const copied = (linted: Linted, errors: readonly Finding[]): Mistake[] => {
   const { text } = linted;
   if (text === null) return [];
   const ground = outerGround(text);
-  const fence = /^(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*(?:```|~~~)/.exec(text);
+  // Of a text with a million comments the pattern would need more stack than there is.
+  const fence = /^(?:[ \t]*(?:#.*)?\r?\n)*[ \t]*(?:```|~~~)/.exec(text.slice(0, maxBeginning));
   if (fence !== null) {
     const explained = errors.filter(({ code, within }) => syntax.has(code) && within === null);
     const message = 'the marks of a documentation page came along';

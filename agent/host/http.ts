@@ -3,7 +3,8 @@
  * bodies in the garbage collector's heap and needs 10 MB more of memory.
  *
  * https with TLS 1.2 or later, verified against Node's built-in certificates and the extra ones; plain http to
- * loopback addresses only. No redirects, no proxies, no environment variables.
+ * loopback addresses only. No redirects, no environment variables; a proxy only when the configuration names one, and
+ * then for https alone: it sees the host's name and nothing of what is said.
  */
 import { X509Certificate } from 'node:crypto';
 import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
@@ -16,13 +17,16 @@ import { privateBuffer, Secret } from '../secret.ts';
 export interface HttpOptions {
   /** PEM texts of certificates to be trusted beside the built-in ones. */
   readonly extraCa: readonly string[];
-  /** Must be null: requests through a proxy are not built. */
+  /** URL of the proxy that https goes through (RFC 9110 §9.3.6, CONNECT), or null. */
   readonly proxy: string | null;
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const MAX_SOCKETS = 8;
 const LOOPBACK = /^(localhost|\[::1\]|127\.\d{1,3}\.\d{1,3}\.\d{1,3})$/;
+
+const isProxy = (text: string): boolean =>
+  URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol) && new URL(text).pathname === '/';
 
 const certificatesOf = (pem: string): readonly string[] => {
   const found = pem.match(PEM_CERTIFICATE) ?? [];
@@ -58,7 +62,9 @@ interface Progress {
 const classify = (code: string, isTls: boolean, progress: Progress): TransportFailure => {
   if (LOOKUP_CODES.has(code)) return 'lookup';
   if (code.startsWith('HPE_')) return 'protocol';
-  if (!progress.connected) return 'connect';
+  if (code === 'ERR_PROXY_TUNNEL') return 'connect';
+  // Behind a proxy the socket is only seen when it is secured: an error that no system call gave is one of TLS.
+  if (!progress.connected) return isTls && !/^E[A-Z0-9]+$/.test(code) ? 'tls' : 'connect';
   return isTls && !progress.secured ? 'tls' : 'interrupted';
 };
 
@@ -100,10 +106,11 @@ const collect = (chunks: readonly Buffer[], length: number): Buffer => {
 };
 
 /**
- * @throws KMS_PROXY_UNSUPPORTED when a proxy is configured, KMS_CA_UNUSABLE when an extra certificate cannot be read
+ * @throws KMS_PROXY_INVALID, KMS_CA_UNUSABLE when an extra certificate cannot be read
  */
 export const makeHttp = (options: HttpOptions): SendHttp => {
-  if (options.proxy !== null) throw new AgentError('KMS_PROXY_UNSUPPORTED', {});
+  const { proxy } = options;
+  if (proxy !== null && !isProxy(proxy)) throw new AgentError('KMS_PROXY_INVALID', {});
   const extra = options.extraCa.flatMap(certificatesOf);
   const plain = new PlainAgent({ keepAlive: true, maxSockets: MAX_SOCKETS });
   const secure = new SecureAgent({
@@ -111,6 +118,8 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
     maxSockets: MAX_SOCKETS,
     // Said out loud: NODE_TLS_REJECT_UNAUTHORIZED must not be able to switch verification off.
     rejectUnauthorized: true,
+    // Given here, so that the variables of the environment do not count.
+    ...(proxy === null ? {} : { proxyEnv: { HTTPS_PROXY: proxy } }),
   });
   let context: SecureContext | null = null;
   /** Made once, when it is needed: reading 150 certificates takes longer than a handshake. */

@@ -109,12 +109,12 @@ export const kmsMessages = {
     systemAction: 'the new wrapping was unwrapped and compared before it is stored',
     userAction: `remove the older kms entries once the volume has been opened with the first one`,
   }),
-  KMS_PROXY_UNSUPPORTED: message<Record<never, never>>({
+  KMS_PROXY_INVALID: message<Record<never, never>>({
     id: 'TSD06009E',
     component: 'triseed',
-    text: () => 'kms.proxy is set, but requests through a proxy are not built yet',
+    text: () => 'kms.proxy is no address of an HTTP proxy',
     systemAction: 'no key service was contacted',
-    userAction: 'set kms.proxy to null and give the guest a route to the key service',
+    userAction: 'give http://HOST:PORT or https://HOST:PORT, or null for none',
     exit: 2,
   }),
   KMS_CA_UNUSABLE: message<Reason>({

@@ -1,10 +1,13 @@
 /** The HTTP port against servers that misbehave. */
-import { createServer, type Server } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { makeHttp } from '../../agent/host/http.ts';
 import { serveHttp } from '../../agent/host/http-server.ts';
 import type { HttpOutcome, ServerReply, ServerRequest } from '../../agent/ports.ts';
 import { Secret } from '../../agent/secret.ts';
+import { makeCa } from './key-service.ts';
 
 const http = makeHttp({ extraCa: [], proxy: null });
 const get = (
@@ -132,8 +135,6 @@ t.test('the environment cannot switch verification off', async (t) => {
     if (before === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
     else process.env.NODE_TLS_REJECT_UNAUTHORIZED = before;
   });
-  const { makeCa } = await import('./key-service.ts');
-  const { readFileSync } = await import('node:fs');
   const { ca, cert, key } = makeCa(t.testdir());
   const server = await serveHttp({
     host: '127.0.0.1',
@@ -151,8 +152,78 @@ t.test('the environment cannot switch verification off', async (t) => {
   t.match(outcome, { kind: 'answer' });
 });
 
+type OnConnect = (socket: Socket, target: string) => void;
+
+/** A proxy that leaves it to `answer` what happens to a CONNECT request; its URL, and the targets it was asked for. */
+const proxied = async (t: Test, answer: OnConnect) => {
+  const targets: string[] = [];
+  const server = createHttpServer();
+  server.on('connect', (request: IncomingMessage, socket: Socket) => {
+    socket.on('error', () => {});
+    t.teardown(() => socket.destroy());
+    targets.push(request.url ?? '');
+    answer(socket, request.url ?? '');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const address = server.address();
+  return { targets, url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}` };
+};
+
+const tunnel: OnConnect = (socket, target) => {
+  const [host, port] = target.split(':');
+  const onward = connect(Number(port), host, () => {
+    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    socket.pipe(onward).pipe(socket);
+  });
+  onward.on('error', () => socket.destroy());
+};
+
+t.test('https goes through the configured proxy, end to end; what the proxy does wrong is told apart', async (t) => {
+  const { ca, cert, key } = makeCa(t.testdir());
+  const server = await serveHttp({
+    host: '127.0.0.1',
+    port: 0,
+    tls: { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') },
+    maxBodyBytes: 1000,
+    handle: async () => reply(200, 'ok'),
+    onError: () => {},
+  });
+  t.teardown(() => server.close());
+  const through = (proxy: string, trusted = true) => {
+    const send = makeHttp({ extraCa: trusted ? [readFileSync(ca, 'utf8')] : [], proxy });
+    return send({ method: 'GET', url: server.url, headers: {}, timeoutMs: 500, maxBodyBytes: 10 });
+  };
+  const good = await proxied(t, tunnel);
+  t.match(await through(good.url), { kind: 'answer', response: { status: 200, body: Buffer.from('ok') } });
+  t.strictSame(good.targets, [new URL(server.url).host]);
+  t.match(await through(good.url, false), { kind: 'failure', failure: 'tls' }, 'the proxy is no reason to trust more');
+
+  const refusing = await proxied(t, (socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'));
+  t.match(await through(refusing.url), { kind: 'failure', failure: 'connect' });
+  const silent = await proxied(t, () => {});
+  t.match(await through(silent.url), { kind: 'failure', failure: 'timeout' });
+  t.match(await through('http://127.0.0.1:9'), { kind: 'failure', failure: 'connect' });
+
+  const url = await serving(t, () => reply(200, 'plain'));
+  const send = makeHttp({ extraCa: [], proxy: refusing.url });
+  const plain = await send({ method: 'GET', url, headers: {}, timeoutMs: 500, maxBodyBytes: 10 });
+  t.match(plain, { kind: 'answer' }, 'loopback is not asked for through a proxy');
+
+  process.env.HTTPS_PROXY = refusing.url;
+  process.env.NODE_USE_ENV_PROXY = '1';
+  t.teardown(() => {
+    delete process.env.HTTPS_PROXY;
+    delete process.env.NODE_USE_ENV_PROXY;
+  });
+  const direct = makeHttp({ extraCa: [readFileSync(ca, 'utf8')], proxy: null });
+  const outcome = await direct({ method: 'GET', url: server.url, headers: {}, timeoutMs: 500, maxBodyBytes: 10 });
+  t.match(outcome, { kind: 'answer' }, 'the environment has no say');
+});
+
 t.test('settings that cannot work are refused when they are read', async (t) => {
-  t.throws(() => makeHttp({ extraCa: [], proxy: 'http://proxy:3128' }), { code: 'KMS_PROXY_UNSUPPORTED' });
+  for (const proxy of ['proxy', 'ftp://proxy', 'http://proxy/path'])
+    t.throws(() => makeHttp({ extraCa: [], proxy }), { code: 'KMS_PROXY_INVALID' });
   t.throws(() => makeHttp({ extraCa: ['no certificate'], proxy: null }), { code: 'KMS_CA_UNUSABLE' });
   const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
   t.throws(() => makeHttp({ extraCa: [broken], proxy: null }), { code: 'KMS_CA_UNUSABLE' });

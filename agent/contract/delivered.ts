@@ -126,5 +126,7 @@ const nestedGround = (ground: ParsedGround, name: SectionName): ParsedGround => 
   const places = ground.document.places
     .filter(({ path }) => path[0] === name)
     .map((place) => ({ ...place, path: place.path.slice(1) }));
-  return { ...ground, section: name, document: { text: ground.text, value: root[name] ?? null, places } };
+  // One line may hold both sections.
+  const foreign = ground.document.places.filter(({ path, isScalar }) => isScalar && path[0] !== name);
+  return { ...ground, foreign, section: name, document: { text: ground.text, value: root[name] ?? null, places } };
 };

@@ -3,7 +3,7 @@
  * under a misspelt key must not be printed either.
  */
 import { scalarsWithin } from './places.ts';
-import { positionOf, type StrictDocument, type YamlPath } from './strict-yaml.ts';
+import { positionOf, type StrictDocument, type YamlPath, type YamlPlace } from './strict-yaml.ts';
 
 const hidden = '[hidden]';
 const maxWidth = 100;
@@ -54,10 +54,17 @@ const withCaret = (shown: string, caret: number): string => {
 };
 
 /** The line of a parsed document that holds `offset`. */
-export const excerptOf = (document: StrictDocument, offset: number, showsValues: boolean): string => {
+export const excerptOf = (
+  document: StrictDocument,
+  offset: number,
+  showsValues: boolean,
+  foreign: readonly YamlPlace[] = [],
+): string => {
   const { text } = document;
   const { start, end } = lineAround(text, offset);
-  const secrets = showsValues ? [] : scalarsWithin(document, start, end).filter(({ path }) => !isHarmless(path));
+  const own = scalarsWithin(document, start, end).filter(({ path }) => !isHarmless(path));
+  const others = foreign.filter((place) => place.start < end && place.end > start);
+  const secrets = showsValues ? [] : [...own, ...others].sort((a, b) => a.start - b.start);
   let shown = '';
   let caret = 0;
   let at = start;

@@ -2,7 +2,7 @@
 import { excerptOf, excerptOfUnparsed, printable } from './excerpt.ts';
 import { type FindingCode, findingRules } from './finding-rules.ts';
 import { placeAt } from './places.ts';
-import { positionOf, type StrictDocument, type YamlPath } from './strict-yaml.ts';
+import { positionOf, type StrictDocument, type YamlPath, type YamlPlace } from './strict-yaml.ts';
 import type { Finding, SectionName, Severity } from './types.ts';
 
 /** A text that findings point into, and how its lines map to the delivered document. */
@@ -10,6 +10,8 @@ export interface Ground {
   readonly section: SectionName | null;
   /** True for documents without secrets, such as the agent configuration: excerpts show values. */
   readonly isPublic?: boolean;
+  /** Values of the same text that are not this ground's own: an excerpt never shows them. */
+  readonly foreign?: readonly YamlPlace[];
   /** The text whose offsets are given: the contract itself, or a section's own text. */
   readonly text: string;
   /** null while (or because) the text does not parse. */
@@ -60,7 +62,9 @@ export const findingAt = (
     message: detail.message,
     hint: detail.hint,
     excerpt:
-      document === null ? excerptOfUnparsed(text, offset) : excerptOf(document, offset, ground.isPublic === true),
+      document === null
+        ? excerptOfUnparsed(text, offset)
+        : excerptOf(document, offset, ground.isPublic === true, ground.foreign),
   };
 };
 

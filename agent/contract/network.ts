@@ -109,8 +109,9 @@ const otherDocument = (ground: ParsedGround, root: YamlMapping): readonly Findin
 export const checkNetwork = (bytes: Uint8Array): readonly Finding[] => {
   const read = parseGroundBytes(bytes, null);
   if (read.kind === 'refused') return read.findings;
-  const ground: ParsedGround = { ...read.value, isPublic: true };
-  const root = ground.document.value;
+  const root = read.value.document.value;
+  // Addresses are no secret; another document, given by mistake, may be.
+  const ground: ParsedGround = { ...read.value, isPublic: isMapping(root) && 'network' in root };
   if (!isMapping(root)) {
     const message = 'the document is no YAML mapping';
     return [finding('NOT_A_MAPPING', ground, [], { message, hint: 'begin with network: and ethernets: below it' })];

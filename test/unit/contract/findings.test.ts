@@ -93,6 +93,13 @@ t.test('excerpts hide what may be secret, and nothing else', async (t) => {
   for (const [text, expected] of table) t.equal(excerpt(text), expected);
 });
 
+t.test('an excerpt of one section hides the other, too, when both stand on one line', async (t) => {
+  const text = '{"workload": {"type": "workload", "seed": "aVerySecretSeed1"}, "env": {"seed": "aVerySecretSeed2"}}';
+  const found = check(text);
+  t.ok(found.some(({ path }) => path === 'env') && found.some(({ path }) => path === 'workload'));
+  t.notMatch(renderFindings(found, 'x'), /aVerySecret/);
+});
+
 t.test('names out of the contract cannot drive the terminal', async (t) => {
   const finding = only(
     `workload: |\n${block(workload, '  ')}env: |\n${block(env.replace('prt', '"\u202eprt\u2066"'), '  ')}`,

@@ -180,7 +180,7 @@ export const checkChain = async (request: ChainRequest): Promise<ChainCheck> => 
   }
   for (const crl of crls) {
     if (used.has(crl)) continue;
-    const message = `${crl.path} is the list of ${nameText(crl.parsed.issuer)}, who issued nothing here`;
+    const message = `${crl.path} is the list of ${nameText(crl.issuer)}, who issued nothing here`;
     findings.push(findingOverall('CRL_UNUSED', { message, hint: 'give the lists of the issuers of this path' }));
   }
   return { findings, path: links.map(({ entry }) => nameText(entry.certificate.subject)), isAnchored };

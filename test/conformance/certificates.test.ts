@@ -1,10 +1,12 @@
 /** Encryption certificates and their chain, as a user checks them. Everything was made by the openssl command line. */
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { contractCommand } from '../../agent/cli/contract.ts';
 import { maximumCertificateBytes } from '../../agent/contract/certificate.ts';
+import { checkRevocation, readCrl } from '../../agent/contract/crl.ts';
 import type { Finding } from '../../agent/contract/types.ts';
 import { type Calling, callCommand, type Ended } from '../fakes/command-line.ts';
 
@@ -183,6 +185,32 @@ t.test('every changed bit of a signature is seen', async (t) => {
       `byte ${offset} from the end`,
     );
   }
+});
+
+t.test('no changed byte of a list goes unseen', async (t) => {
+  openssl('crl', '-in', 'signer-revokes.crl', '-outform', 'DER', '-out', 'revokes.der');
+  const der = readFileSync(at('revokes.der'));
+  const leaf = new X509Certificate(readFileSync(at('leaf.crt')));
+  const issuer = new X509Certificate(readFileSync(at('signer.crt')));
+  const codes = async (bytes: Buffer): Promise<readonly string[]> => {
+    const crl = await readCrl(bytes, 'list');
+    if (crl === null) return ['unreadable'];
+    const issued = { entry: { certificate: leaf, line: 1 }, role: 'certificate', issuer };
+    const { findings, used } = await checkRevocation(issued, [crl], new Date());
+    return used.length === 0 ? ['of somebody else'] : findings.map(({ code }) => code);
+  };
+  t.same(await codes(der), ['CERTIFICATE_REVOKED']);
+  const seen = new Set<string>();
+  for (let index = 0; index < der.length; index += 1) {
+    const changed = Buffer.from(der);
+    changed[index] = (changed[index] ?? 0) ^ (1 << (index % 8));
+    const [answer = 'nothing'] = await codes(changed);
+    if (answer === 'nothing' || answer === 'CERTIFICATE_REVOKED') t.fail(`byte ${index}: ${answer}`);
+    seen.add(answer);
+  }
+  t.same([...seen].sort(), ['CRL_SIGNATURE_INVALID', 'of somebody else', 'unreadable']);
+  for (let length = 0; length < der.length; length += 7) t.equal(await readCrl(der.subarray(0, length), 'x'), null);
+  t.equal(await readCrl(Buffer.concat([der, Buffer.alloc(1)]), 'x'), null, 'something behind it');
 });
 
 t.test('show says what openssl says', async (t) => {

@@ -41,7 +41,7 @@ export type Piece =
 const letter = '[\\p{L}_]';
 const forms: readonly (readonly [TokenKind, RegExp])[] = [
   ['space', /[ \t\r\n]+/y],
-  ['number', /[+-]?(?:0[xXoObB])?[0-9](?:[0-9a-fA-F_.]|[eEpP][+-]?)*i?/y],
+  ['number', /[+-]?(?:0[xXoObB])?[0-9](?:[eEpP][+-]?|[0-9a-fA-F_.])*i?/y],
   ['number', /[+-]?\.[0-9][0-9_]*(?:[eE][+-]?[0-9]+)?/y],
   // A character constant is a number to a template.
   ['number', /'(?:[^'\\\n]|\\.)+'/y],

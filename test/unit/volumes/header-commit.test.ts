@@ -23,6 +23,7 @@ import {
 } from '../../../agent/volumes/header-commit.ts';
 import { onDevice, withToken } from '../../../agent/volumes/header-file.ts';
 import { readLuksHeader } from '../../../agent/volumes/luks-header.ts';
+import { cutStates, replayed } from '../../fakes/power-cut-states.ts';
 
 /** Both header copies and the one keyslot area: all that a commit ever writes. */
 const size = 32_768 + 258_048;
@@ -70,52 +71,9 @@ const token = (keyVersion: string) => ({
 });
 
 const salts = [Buffer.alloc(64, 3), Buffer.alloc(64, 4)] as const;
-const sector = 512;
-
-/** The writes as sector-sized pieces: what a disk may have done of a write when the power went. */
-const pieces = ({ offset, bytes }: DeviceWrite): readonly { offset: number; bytes: Buffer }[] =>
-  Array.from({ length: Math.ceil(bytes.length / sector) }, (_, at) => ({
-    offset: offset + at * sector,
-    bytes: bytes.subarray(at * sector, (at + 1) * sector),
-  }));
-
-/** Groups between flushes. */
-const groups = (writes: readonly DeviceWrite[]): readonly (readonly DeviceWrite[])[] => {
-  const found: DeviceWrite[][] = [[]];
-  for (const write of writes) {
-    found.at(-1)?.push(write);
-    if (write.flushAfter) found.push([]);
-  }
-  return found.filter((group) => group.length > 0);
-};
-
-const apply = (disk: Buffer, parts: readonly { offset: number; bytes: Buffer }[]): Buffer => {
-  const after = Buffer.from(disk);
-  for (const { offset, bytes } of parts) bytes.copy(after, offset);
-  return after;
-};
-
-/** Every state a power cut can leave: whole groups, then any subset of the next group's writes, each whole or torn. */
+/** Every state that a power cut can leave of `disk`. */
 const states = function* (disk: Buffer, writes: readonly DeviceWrite[]): Generator<Buffer> {
-  let done = disk;
-  yield done;
-  for (const group of groups(writes)) {
-    for (let chosen = 1; chosen < 1 << group.length; chosen += 1) {
-      const subset = group.filter((_, at) => (chosen >> at) & 1);
-      yield apply(done, subset.flatMap(pieces));
-      for (const [torn, write] of subset.entries()) {
-        const whole = subset.filter((_, at) => at !== torn).flatMap(pieces);
-        const parts = pieces(write);
-        const step = Math.max(1, Math.floor(parts.length / 16));
-        for (let cut = 1; cut < parts.length; cut += step) {
-          yield apply(done, [...whole, ...parts.slice(0, cut)]);
-          yield apply(done, [...whole, ...parts.slice(cut)]);
-        }
-      }
-    }
-    done = apply(done, group.flatMap(pieces));
-  }
-  yield done;
+  for (const written of cutStates(writes)) yield replayed(disk, written);
 };
 
 const rewrapped = async (disk: Buffer, keyVersion: string) => {
@@ -130,7 +88,7 @@ const rewrapped = async (disk: Buffer, keyVersion: string) => {
 t.test('a token-only commit leaves the old or the new seed, and a second cut while mending does too', async (t) => {
   const { disk: bare } = await formatted(t, 'header');
   const first = await rewrapped(bare, 'version-1');
-  const disk = apply(bare, first.writes.flatMap(pieces));
+  const disk = replayed(bare, first.writes);
   const second = await rewrapped(disk, 'version-2');
   let count = 0;
   let torn = 0;
@@ -158,7 +116,7 @@ t.test('a token-only commit leaves the old or the new seed, and a second cut whi
 
 t.test('a place that a cut left behind is mended from the other, at no risk', async (t) => {
   const { disk: bare } = await formatted(t, 'header');
-  const disk = apply(bare, (await rewrapped(bare, 'version-1')).writes.flatMap(pieces));
+  const disk = replayed(bare, (await rewrapped(bare, 'version-1')).writes);
   const { writes } = await rewrapped(disk, 'version-2');
   let mended = 0;
   for (const state of states(disk, writes)) {
@@ -171,7 +129,7 @@ t.test('a place that a cut left behind is mended from the other, at no risk', as
     for (const cut of states(state, mending))
       if ((await gatedOf(cut))?.gated.token?.stored?.keyVersion !== version)
         t.fail('a cut while mending lost the header');
-    const after = await gatedOf(apply(state, mending.flatMap(pieces)));
+    const after = await gatedOf(replayed(state, mending));
     if (!after?.primaryIsCurrent || !after.secondaryIsCurrent) t.fail('a place was not mended');
     mended += 1;
   }
@@ -192,14 +150,14 @@ t.test('a header is only written over the one that was proven', async (t) => {
 
 t.test('a wrong order loses the header: the check above can fail', async (t) => {
   const { disk: bare } = await formatted(t, 'header');
-  const disk = apply(bare, (await rewrapped(bare, 'version-1')).writes.flatMap(pieces));
+  const disk = replayed(bare, (await rewrapped(bare, 'version-1')).writes);
   const { writes } = await rewrapped(disk, 'version-2');
   const unflushed = writes.map((write) => ({ ...write, flushAfter: false }));
   let lost = 0;
   for (const state of states(disk, unflushed)) if ((await gatedOf(state)) === null) lost += 1;
-  const bothTorn = apply(
+  const bothTorn = replayed(
     disk,
-    writes.flatMap((write) => pieces(write).slice(0, 2)),
+    writes.map((write) => ({ ...write, bytes: write.bytes.subarray(0, 1024) })),
   );
   if ((await gatedOf(bothTorn)) === null) lost += 1;
   t.ok(lost > 0);

@@ -243,6 +243,17 @@ t.test('exit status and words of everything that goes wrong', async (t) => {
   t.equal(readFileSync(at('plain.yaml'), 'utf8'), plain, 'the input is as it was');
 });
 
+t.test('what --json of validate holds is what programs were promised', async (t) => {
+  const at = inFolder(t, { 'bad.yaml': plain.replace('seed: env', 'sead: env') });
+  const said = JSON.parse((await run(['validate', at('bad.yaml'), '--json'])).stdout);
+  t.same(Object.keys(said), ['valid', 'profile', 'section', 'errors', 'warnings', 'findings']);
+  const members = ['code', 'column', 'excerpt', 'hint', 'id', 'line', 'message', 'path', 'severity', 'within'];
+  for (const found of said.findings) t.same(Object.keys(found).sort(), members);
+  t.match(said, { valid: false, profile: 'hpvs', section: null, errors: said.findings.length, warnings: 0 });
+  const inToken = JSON.parse((await run(['validate', '-', '--json'], 'env: hyper-protect-basic.AAAA.BBBB\n')).stdout);
+  t.same(Object.keys(inToken.findings[0]).sort(), members);
+});
+
 t.test('streams, in place, one token, one section', async (t) => {
   const at = inFolder(t, { 'plain.yaml': plain, 'env.yaml': env });
   const piped = await run(['seal', '-', '--cert', cert, '--key', signer], plain);

@@ -2,9 +2,8 @@
  * Public-key work of the authoring side: key pairs, certificates, wrapping and signing. Loaded on demand, as the
  * guest needs none of it. Opening tokens is not here: it works on buffers that can be wiped (open-token.ts).
  */
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { Secret } from '../secret.ts';
-import { decodePem } from './public-key.ts';
 
 const modulusBits = 4096;
 const publicExponent = new Uint8Array([1, 0, 1]);
@@ -129,14 +128,4 @@ export const issuedCertificate = async (
     signingAlgorithm: certifying,
   });
   return `${certificate.toString('pem')}\n`;
-};
-
-/** The certificate in a PEM text, or null. */
-export const parseCertificate = (text: string): X509Certificate | null => {
-  const pem = decodePem(text);
-  try {
-    return pem === null ? null : new X509Certificate(pem);
-  } catch {
-    return null;
-  }
 };

@@ -14,6 +14,7 @@ import type { Host } from './ports.ts';
 import { Secret } from './secret.ts';
 import { type AppliedVolume, closeVolume } from './volumes/apply.ts';
 import { applyAll, type Opened, prepareAll, rehearseAll } from './volumes/open-all.ts';
+import { openedPath, renderOpened } from './volumes/opened-record.ts';
 import type { Plan } from './volumes/plan.ts';
 import { contractHashes } from './workload/contract-record.ts';
 import { type HandedWorkload, handedWorkload, wipeHanded } from './workload/handed.ts';
@@ -101,6 +102,8 @@ const handOver = async (
   const applied = opened.map((volume) => volume.applied);
   try {
     await writeHanded(host, handed);
+    const record = Buffer.from(renderOpened(applied));
+    await host.files.writeAtomically(openedPath(settings.paths.run), record, 0o600);
     await handOverToDaemon(host, settings, volumes, opened);
     return applied;
   } catch (error) {

@@ -68,8 +68,16 @@ const groups: Readonly<Record<string, { readonly about: string; readonly load: (
       (await import('./cli/keyd.ts')).keydCommand({ configured, credentialsFolder, notify, signal: stopping.signal }),
   },
   volume: {
-    about: 'see and recover volumes',
-    load: async () => (await import('./cli/volume.ts')).volumeCommand(await plainHost(), io),
+    about: 'see what is on volumes, what a boot would do, check, back up, recover, wipe',
+    load: async () =>
+      (await import('./cli/volume.ts')).volumeCommand({
+        host: await plainHost(),
+        io,
+        configured,
+        credentialsFolder,
+        signal: stopping.signal,
+        ask: async (question, signal) => (await import('./host/ask.ts')).askTerminal(question, signal),
+      }),
   },
   kms: {
     about: 'root keys, and a local key management service to try them with',

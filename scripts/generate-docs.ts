@@ -55,7 +55,7 @@ const areas: readonly (readonly [title: string, ids: RegExp])[] = [
   ['Command line, configuration, the guest as a whole', /^(TSD00|HPL10)/],
   ['Contract', /^(TSD05|HPL05|HPL11|HPL12|HPL07015)/],
   ['Key management service', /^(TSD06|HPL0701[0-2])/],
-  ['Volumes', /^(TSD07|HPL02|HPL07)/],
+  ['Volumes', /^(TSD07|HPL02|HPL07|HPL13)/],
   ['Workload', /^(TSD08|HPL08|HPL15)/],
   ['Key daemon', /^(TSD18|HPL18)/],
   ['Attestation', /^TSD11/],

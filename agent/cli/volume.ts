@@ -1,10 +1,10 @@
 /** `triseed volume`: what a workload owner does with volumes outside a boot. */
 import { Command, Option } from 'commander';
 import { AgentError } from '../errors.ts';
-import type { Host } from '../ports.ts';
 import { recoveryRecipe } from '../volumes/recovery.ts';
 import { type Scheme, schemes, usesSeed3 } from '../volumes/token.ts';
-import type { CommandIo } from './io.ts';
+import type { VolumeContext } from './volume-context.ts';
+import { statusCommand, verifyCommand } from './volume-state.ts';
 
 interface RecoverOptions {
   readonly envSeedFile: string;
@@ -22,7 +22,7 @@ Example, for a volume with a third seed:
 
 The wrapped seed is in the LUKS header: cryptsetup token export --token-id 0 /dev/vdb2`;
 
-const recover = (host: Host, io: CommandIo): Command =>
+const recover = ({ host, io }: VolumeContext): Command =>
   new Command('recover')
     .description('print how to open a volume by hand with sha256sum and cryptsetup')
     .requiredOption('--env-seed-file <file>', 'seed of the env section')
@@ -45,18 +45,18 @@ const recover = (host: Host, io: CommandIo): Command =>
       io.stdout(recoveryRecipe(scheme, { ...files, mapping: 'recovered' }));
     });
 
-const notBuilt = (name: string): Command =>
-  new Command(name)
-    .description('not in this version')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .action(() => {
-      const instead = name === 'plan' ? '; triseed boot --dry-run prints the plans' : '';
-      throw new AgentError('USAGE', { reason: `volume ${name} is not in this version${instead}` });
-    });
+const groupHelp = `
+In a running guest:
+  triseed volume status                 what is open, and whether the root key is active
+  triseed volume plan                   what the next boot would do
+Beside a guest:
+  triseed volume plan --observation F   the plan for a disk that somebody else has
+  triseed volume adopt DISK             what a boot would do with this disk or copy`;
 
-export const volumeCommand = (host: Host, io: CommandIo): Command => {
-  const group = new Command('volume').description('see and recover volumes').addCommand(recover(host, io));
-  for (const name of ['plan', 'status', 'verify', 'header-backup', 'adopt', 'wipe']) group.addCommand(notBuilt(name));
-  return group;
-};
+export const volumeCommand = (context: VolumeContext): Command =>
+  new Command('volume')
+    .description('see what is on volumes, what a boot would do, check, back up, recover, wipe')
+    .addHelpText('after', groupHelp)
+    .addCommand(statusCommand(context))
+    .addCommand(verifyCommand(context))
+    .addCommand(recover(context));

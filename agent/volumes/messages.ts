@@ -1,4 +1,5 @@
 import { message } from '../message.ts';
+import { commandMessages } from './command-messages.ts';
 import { refusalMessages } from './refusal-messages.ts';
 
 interface OfVolume {
@@ -13,6 +14,7 @@ interface Refused {
 /** Messages about disks and volumes. Ids HPL… are HPCR's, TSD07… ours. */
 export const volumeMessages = {
   ...refusalMessages,
+  ...commandMessages,
   VOLUMES_DONE: message<{ readonly count: number }>({
     id: 'HPL07003I',
     component: 'hpcr-disk-mount',

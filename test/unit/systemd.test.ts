@@ -86,6 +86,7 @@ t.test('what the image enables brings everything', async (t) => {
     'triseed-boot.service',
     'triseed-volumes.target',
     'triseed-keyd.service',
+    'triseed-verify.timer',
     'triseed-workload.target',
     'hpl-catch-success.service',
   ])
@@ -108,6 +109,20 @@ t.test('the lines consumers wait for are those of the catalogue, under its ident
   }
   t.equal(one('triseed-keyd.service', 'Service.SyslogIdentifier'), messages.KEY_DAEMON_STARTED.component);
   t.equal(one('triseed-volumes.target', 'Unit.Description'), 'Data volumes are mounted ready to be used');
+});
+
+t.test('encryption is checked as soon as the volumes are there, and every hour', async (t) => {
+  for (const name of ['triseed-verify.timer', 'triseed-verify.service'])
+    t.ok(earlier(name).has('triseed-volumes.target'), name);
+  t.strictSame(all('triseed-verify.service', 'Service.ExecStart'), ['/usr/bin/triseed volume verify']);
+  t.equal(one('triseed-verify.service', 'Service.SyslogIdentifier'), messages.VOLUME_IS_ENCRYPTED.component);
+  t.equal(one('triseed-verify.timer', 'Timer.OnUnitActiveSec'), '1h');
+  t.ok(seconds(one('triseed-verify.timer', 'Timer.OnActiveSec')) <= 5);
+  // A wall clock that jumps must not skip or repeat the check.
+  t.equal(one('triseed-verify.timer', 'Timer.OnCalendar'), undefined);
+  t.equal(one('triseed-verify.service', 'Unit.OnFailure'), undefined, 'a failed check is told, and the guest goes on');
+  // A private /home or /tmp would hide a volume that is mounted below it.
+  for (const key of ['ProtectHome', 'PrivateTmp']) t.equal(one('triseed-verify.service', `Service.${key}`), undefined);
 });
 
 t.test('every failure has an end', async (t) => {
@@ -191,6 +206,7 @@ t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --o
   const limits = {
     'triseed-keyd.service': 2.0,
     'triseed-revoke.service': 4.2,
+    'triseed-verify.service': 2.4,
     'triseed-boot.service': 5.0,
     'triseed-guarded.service': 3.7,
     'hpl-catch-success.service': 3.7,

@@ -23,7 +23,7 @@ const envSchemaFindings = (env: ParsedGround, profile: Profile): readonly Findin
     ['logging', 'logDNA'],
     {
       message: 'logDNA no longer exists',
-      hint: 'send logs with logRouter (IBM Cloud Logs) or syslog',
+      hint: 'send logs with syslog, or with IBM Cloud Logs:\nlogging:\n  logRouter:\n    hostname: …\n    iamApiKey: …',
     },
     'key',
   );

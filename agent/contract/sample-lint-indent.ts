@@ -4,7 +4,7 @@ import type { Mistake } from './sample-lint-text.ts';
 import { isMapping, type YamlMapping, type YamlPath, type YamlValue } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
 
-const volumeFields = [
+export const volumeFields = [
   'seed',
   'previousSeed',
   'mount',
@@ -66,7 +66,17 @@ const levelsOf = (ground: ParsedGround): readonly Level[] => {
   const root = ground.document.value;
   if (!isMapping(root)) return [];
   const level = (path: YamlPath, value: YamlValue | undefined, own: readonly string[], all = childrenOf): Level[] =>
-    isMapping(value) ? [{ ground, path, mapping: value, own, childrenOf: (key) => all[key] ?? [] }] : [];
+    isMapping(value)
+      ? [
+          {
+            ground,
+            path,
+            mapping: value,
+            own,
+            childrenOf: (key) => (Object.hasOwn(all, key) ? all[key] : undefined) ?? [],
+          },
+        ]
+      : [];
   const volumes = isMapping(root.volumes) ? root.volumes : {};
   const anyVolume = Object.fromEntries(Object.keys(volumes).map((key) => [key, volumeFields]));
   return [
@@ -78,33 +88,36 @@ const levelsOf = (ground: ParsedGround): readonly Level[] => {
 
 export const rendered = (section: SectionName | null, path: YamlPath): string => [section, ...path].join('.');
 
+/** Keys that stand beside the nearest key above that has no value, and below which they belong. */
+const groups = ({ path, mapping, own, childrenOf }: Level): ReadonlyMap<string, readonly string[]> => {
+  const found = new Map<string, string[]>();
+  let parent: string | null = null;
+  for (const [key, value] of Object.entries(mapping)) {
+    const isChild = parent !== null && !own.includes(key) && childrenOf(parent).includes(key);
+    const isVolume = path.length > 0 && isMapping(value) && !backends.includes(key);
+    if (parent !== null && isChild && !isVolume) found.set(parent, [...(found.get(parent) ?? []), key]);
+    else if (value === null) parent = key;
+  }
+  return found;
+};
+
 /** `test:` without a value, and beside it what should stand below it. */
-const beside = ({ ground, path, mapping, own, childrenOf }: Level, errors: readonly Finding[]): readonly Mistake[] => {
+const beside = (level: Level, errors: readonly Finding[]): readonly Mistake[] => {
+  const { ground, path, mapping } = level;
   const { section } = ground;
-  const keys = Object.keys(mapping);
-  return keys.flatMap((parent, at) => {
-    const strays = keys
-      .slice(at + 1)
-      .filter(
-        (key) =>
-          !own.includes(key) &&
-          childrenOf(parent).includes(key) &&
-          (path.length === 0 || !isMapping(mapping[key]) || backends.includes(key)),
-      );
-    const [first] = strays;
-    if (mapping[parent] !== null || first === undefined) return [];
+  return [...groups(level)].flatMap(([parent, strays]) => {
+    const [first = ''] = strays;
     const paths = [parent, ...strays].map((key) => rendered(section, [...path, key]));
     const explained = errors.filter((found) => paths.some((start) => isBelow(found.path, start)));
     if (explained.length === 0) return [];
+    const one = strays.length === 1;
     const what = path[0] === 'volumes' ? 'a volume of its own' : `a setting of ${[section, ...path].join('.')}`;
-    const message = `${listed(strays)} ${strays.length === 1 ? 'stands' : 'stand'} beside ${quoted(parent)}, so ${strays.length === 1 ? 'it is' : 'each is'} read as ${what}`;
+    const message = `${listed(strays)} ${one ? 'stands' : 'stand'} beside ${quoted(parent)}, so ${one ? 'it is' : 'each is'} read as ${what}`;
     const needsBackend = parent === 'logging' && !backends.includes(first);
-    const between = needsBackend
-      ? [`  ${first === 'iamApiKey' || mapping.iamApiKey !== undefined ? 'logRouter' : 'syslog'}:`]
-      : [];
-    const indent = needsBackend ? '    ' : '  ';
-    const shown = [`${printableKey(parent)}:`, ...between, ...strays.map((key) => `${indent}${key}: …`)];
-    const hint = `indent by two more:\n${shown.join('\n')}`;
+    const backend = mapping.iamApiKey === undefined ? 'syslog' : 'logRouter';
+    const between = needsBackend ? [`  ${backend}:`] : [];
+    const shown = strays.map((key) => `${needsBackend ? '    ' : '  '}${key}: …`);
+    const hint = ['indent by two more:', `${printableKey(parent)}:`, ...between, ...shown].join('\n');
     return [{ explained, said: finding('KEY_MISINDENTED', ground, [...path, first], { message, hint }, 'key') }];
   });
 };

@@ -2,6 +2,7 @@
 import type { DeliveredContract } from './delivered.ts';
 import { type FindingDetail, findingAt, type Ground, type ParsedGround, reworded } from './finding.ts';
 import type { FindingCode } from './finding-rules.ts';
+import { volumeFields } from './sample-lint-indent.ts';
 import { positionOf } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
 
@@ -63,6 +64,16 @@ const fromFirstSyntaxError = (linted: Linted, errors: readonly Finding[]): Mista
   const together = inOneText(errors, first);
   const { lines, at } = placeOf(linted, first);
   const line = lines[at] ?? '';
+  const [, indent = '', key = ''] = /^( *)([\w-]+):/.exec(line) ?? [];
+  const parent = lines
+    .slice(0, at)
+    .findLast((text) => text.startsWith(indent) && /^[\w-]+:[ \t]*$/.test(text.slice(indent.length)));
+  if (first.code === 'YAML_DUPLICATE_KEY' && volumeFields.includes(key) && parent !== undefined) {
+    const name = parent.trim();
+    const message = `"${key}" stands beside "${name.slice(0, -1)}", as it does beside the volume before`;
+    const hint = `indent by two more:\n${name}\n  ${key}: …`;
+    return explain(together, 'KEY_MISINDENTED', { message, hint });
+  }
   const oneLine = /^(workload|env): *(?:type|logging|compose|play|volumes):/.exec(line);
   if (oneLine !== null && first.within === null) {
     const message = 'the section begins on the line of its name';

@@ -78,7 +78,7 @@ const curly = /^[\u201c\u201d\u2018\u2019\u00ab]|[\u201c\u201d\u2018\u2019\u00bb
 
 /** What a copied value looks like, told at the error that it causes. */
 const copiedValues = (ground: ParsedGround, errors: readonly Finding[]): readonly Mistake[] =>
-  ground.document.places
+  (errors.length === 0 ? [] : ground.document.places)
     .filter(({ isScalar }) => isScalar)
     .flatMap(({ path }) => {
       const here = rendered(ground.section, path)

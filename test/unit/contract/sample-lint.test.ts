@@ -27,6 +27,12 @@ const table: Readonly<Record<string, readonly [text: string, code: string, at: R
     /^mount/,
     /test:\n {2}mount: …\n {2}seed: …\n {2}filesystem: …/,
   ],
+  'settings beside the names of two volumes': [
+    `${workload}  volumes:\n    one:\n    seed: workload_phrase_1\n    two:\n    seed: workload_phrase_2\n${env}`,
+    'KEY_MISINDENTED',
+    /^seed/,
+    /two:\n {2}seed: …/,
+  ],
   'settings without the name of a volume': [
     `${workload}  volumes:\n    seed: workload_phrase_1\n${env}  volumes:\n    data:\n      seed: env_phrase_1234\n`,
     'KEY_MISINDENTED',

@@ -12,20 +12,36 @@ export interface PlacedProblem extends ContentProblem {
 
 export interface ArchiveDocument {
   readonly file: string;
+  /** Lines of the file before the document. */
+  readonly before: number;
   readonly document: StrictDocument;
 }
+
+/** Part of a file that holds one YAML document. */
+export interface DocumentText {
+  readonly text: string;
+  /** Lines of the file before it. */
+  readonly before: number;
+}
+
+/** A descriptor or compose file is some kilobytes long. */
+const maximumFileBytes = 1024 * 1024;
 
 export type ArchiveDocumentOutcome =
   | { readonly kind: 'read'; readonly value: ArchiveDocument }
   | { readonly kind: 'refused'; readonly problem: ContentProblem };
 
-/** Parses `text` of `file`; what is wrong with it gets `code`. */
-export const parseArchiveDocument = (file: string, text: string, code: FindingCode): ArchiveDocumentOutcome => {
+/** Parses a document of `file`; what is wrong with it gets `code`. */
+export const parseArchiveDocument = (
+  file: string,
+  { text, before }: DocumentText,
+  code: FindingCode,
+): ArchiveDocumentOutcome => {
   const outcome = parseStrictYaml(text);
-  if (outcome.kind === 'parsed') return { kind: 'read', value: { file, document: outcome.document } };
+  if (outcome.kind === 'parsed') return { kind: 'read', value: { file, before, document: outcome.document } };
   const [first] = outcome.problems;
   const { line, column } = positionOf(text, first?.offset ?? 0);
-  const message = `${file} line ${line}, column ${column}: ${first?.reason ?? 'this is no YAML'}`;
+  const message = `${file} line ${before + line}, column ${column}: ${first?.reason ?? 'this is no YAML'}`;
   return { kind: 'refused', problem: { code, message, hint: yamlHint(file) } };
 };
 
@@ -43,6 +59,10 @@ export const archiveText = (
 ):
   | { readonly kind: 'read'; readonly text: string }
   | { readonly kind: 'refused'; readonly problem: ContentProblem } => {
+  if (bytes.length > maximumFileBytes) {
+    const message = `${file}: it is longer than ${maximumFileBytes / 1024} KiB`;
+    return { kind: 'refused', problem: { code, message, hint: 'keep data in other files' } };
+  }
   const text = decodeUtf8(bytes);
   if (text !== null) return { kind: 'read', text };
   return {
@@ -52,8 +72,8 @@ export const archiveText = (
 };
 
 /** The same problem told about the archive. */
-export const inArchive = ({ file, document }: ArchiveDocument, problem: PlacedProblem): ContentProblem => {
+export const inArchive = ({ file, before, document }: ArchiveDocument, problem: PlacedProblem): ContentProblem => {
   const { code, message, hint, path, at } = problem;
   const { line } = positionOf(document.text, offsetAt(document, path, at));
-  return { code, message: `${file} line ${line}: ${message}`, hint };
+  return { code, message: `${file} line ${before + line}: ${message}`, hint };
 };

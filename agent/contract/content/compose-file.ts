@@ -11,7 +11,7 @@ import {
   type PlacedProblem,
   parseArchiveDocument,
 } from './archive-file.ts';
-import type { ContentProblem } from './content-problem.ts';
+import { type ContentProblem, firstOf, maximumProblems } from './content-problem.ts';
 import { imageProblem, type TrustedImages } from './image-policy.ts';
 import type { Member } from './members.ts';
 import { interpolate, parseDotEnv, type Variables } from './variables.ts';
@@ -141,7 +141,7 @@ const variableProblems = (root: YamlValue, variables: Variables): readonly Place
           problem('COMPOSE_FILE_INVALID', path, message, `write $$ for a dollar sign, \${NAME} for a variable`),
         );
       }
-      for (const name of missing.filter((one) => !told.has(one))) {
+      for (const name of missing.slice(0, maximumProblems).filter((one) => !told.has(one))) {
         told.add(name);
         const message = `the variable ${quoted(name)} is in neither env.env nor workload.env`;
         found.push(problem('VARIABLE_UNDEFINED', path, message, `add it, or give a default: \${${name}:-value}`));
@@ -215,9 +215,14 @@ export const composeProblems = (
   }
   const text = archiveText(chosen.name, chosen.bytes, 'COMPOSE_FILE_INVALID');
   if (text.kind === 'refused') return [...found, text.problem];
-  const read = parseArchiveDocument(chosen.name, text.text, 'COMPOSE_FILE_INVALID');
+  const read = parseArchiveDocument(chosen.name, { text: text.text, before: 0 }, 'COMPOSE_FILE_INVALID');
   if (read.kind === 'refused') return [...found, read.problem];
   const own = parseDotEnv(named('.env')?.bytes.toString('utf8') ?? '');
   const known = variables === null ? null : new Map([...own, ...variables]);
-  return [...found, ...documentProblems(read.value, known, trusted).map((one) => inArchive(read.value, one))];
+  return [
+    ...found,
+    ...documentProblems(read.value, known, trusted)
+      .slice(0, maximumProblems)
+      .map((one) => inArchive(read.value, one)),
+  ];
 };

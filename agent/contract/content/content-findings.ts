@@ -8,7 +8,7 @@ import type { Finding, Profile } from '../types.ts';
 import { mappingAt } from '../volume-rules.ts';
 import { readArchive } from './archive-read.ts';
 import { composeProblems } from './compose-file.ts';
-import type { ContentProblem } from './content-problem.ts';
+import { type ContentProblem, firstOf } from './content-problem.ts';
 import { contentTrustKeyProblems } from './content-trust-key.ts';
 import type { TrustedImages } from './image-policy.ts';
 import type { Member } from './members.ts';
@@ -64,11 +64,11 @@ const itemsOf = (value: YamlValue | undefined): readonly YamlValue[] => (Array.i
 const descriptorFindings = (workload: ParsedGround, context: PodContext): readonly Finding[] => {
   const play = mappingAt(workload.document.value, 'play');
   const look = (key: 'resources' | 'templates', problemsOf: typeof resourceProblems): readonly Finding[] =>
-    itemsOf(play[key]).flatMap((item, index) =>
-      problemsOf(item, context).map(({ code, path, at: side, message, hint }) =>
-        finding(code, workload, ['play', key, index, ...path], { message, hint }, side),
+    firstOf(
+      itemsOf(play[key]).flatMap((item, index) =>
+        problemsOf(item, context).map((problem) => ({ ...problem, path: ['play', key, index, ...problem.path] })),
       ),
-    );
+    ).map(({ code, path, at: side, message, hint }) => finding(code, workload, path, { message, hint }, side));
   return [...look('resources', resourceProblems), ...look('templates', templatedProblems)];
 };
 
@@ -103,9 +103,6 @@ const signerFindings = async (workload: ParsedGround, signedAt: Date): Promise<r
 /** Each costs some milliseconds. */
 const maximumSigners = 50;
 
-/** Enough to see what is wrong; a hostile archive has one fault for every line. */
-const maximumFindings = 50;
-
 /**
  * Findings about what the workload holds; `env` gives the deployer's half of the variables. Nothing is thrown for what
  * the sections hold.
@@ -123,5 +120,5 @@ export const contentFindings = async (sections: ContentSections, rules: ContentR
     ...descriptorFindings(workload, context),
     ...emptyPlay(workload),
   ];
-  return [...found.slice(0, maximumFindings), ...(await signerFindings(workload, rules.at))];
+  return [...firstOf(found), ...(await signerFindings(workload, rules.at))];
 };

@@ -1,7 +1,8 @@
 /** The images that a workload names, as far as they can be read. For looking at a contract; nothing is judged here. */
 import type { ParsedGround } from '../finding.ts';
-import { decodeUtf8, isMapping, parseStrictYaml, type YamlValue } from '../strict-yaml.ts';
+import { isMapping, parseStrictYaml, type YamlValue } from '../strict-yaml.ts';
 import { mappingAt } from '../volume-rules.ts';
+import { archiveText } from './archive-file.ts';
 import { readArchive } from './archive-read.ts';
 import { parseImageReference } from './image-reference.ts';
 import { splitDocuments } from './play-archive.ts';
@@ -13,6 +14,7 @@ export interface ListedImage {
 }
 
 const maximumImages = 100;
+const maximumFiles = 100;
 
 const itemsOf = (value: YamlValue | undefined): readonly YamlValue[] => (Array.isArray(value) ? value : []);
 
@@ -37,10 +39,12 @@ const inArchive = (archive: YamlValue | undefined, kind: 'compose' | 'play'): re
   const isWanted = kind === 'compose' ? /^docker-compose\.ya?ml$/ : /^[^/]+\.ya?ml$/;
   return members
     .filter(({ name, kind: type }) => type === 'file' && isWanted.test(name))
-    .flatMap(({ bytes }) => {
-      const text = decodeUtf8(bytes) ?? '';
+    .slice(0, maximumFiles)
+    .flatMap(({ name, bytes }) => {
+      const read = archiveText(name, bytes, 'PLAY_FILE_INVALID');
+      const text = read.kind === 'read' ? read.text : '';
       if (kind === 'compose') return parsed(text).flatMap(imagesOfCompose);
-      return splitDocuments(text).flatMap((document) => parsed(document).flatMap(imagesOfPod));
+      return splitDocuments(text).flatMap((document) => parsed(document.text).flatMap(imagesOfPod));
     });
 };
 

@@ -8,6 +8,8 @@ export const maximumMembers = 4096;
 export const maximumNameBytes = 1024;
 /** Bytes of one part of a path (limits.h, NAME_MAX). */
 export const maximumPartBytes = 255;
+/** Folders in folders; nobody needs more. */
+export const maximumParts = 64;
 /** After so many the archive is hostile or of another kind, and the rest would only repeat it. */
 const maximumProblems = 10;
 
@@ -41,6 +43,7 @@ export const memberName = (raw: string): NameOutcome => {
   if (Buffer.byteLength(raw) > maximumNameBytes) return bad(`it is longer than ${maximumNameBytes} bytes`);
   const parts = raw.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) return bad('it leads out of the archive with ..');
+  if (parts.length > maximumParts) return bad(`it lies deeper than ${maximumParts} folders`);
   if (parts.some((part) => Buffer.byteLength(part) > maximumPartBytes)) {
     return bad(`a part of it is longer than ${maximumPartBytes} bytes`);
   }

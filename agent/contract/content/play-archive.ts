@@ -8,33 +8,45 @@ import { podFindings } from '../pod-rules.ts';
 import { schemaFindings } from '../schema-findings.ts';
 import { isMapping, positionOf, type StrictDocument, type YamlMapping } from '../strict-yaml.ts';
 import type { Finding, Profile } from '../types.ts';
-import { type ArchiveDocument, archiveText, inArchive, parseArchiveDocument } from './archive-file.ts';
-import type { ContentProblem } from './content-problem.ts';
+import {
+  type ArchiveDocument,
+  archiveText,
+  type DocumentText,
+  inArchive,
+  parseArchiveDocument,
+} from './archive-file.ts';
+import { type ContentProblem, firstOf } from './content-problem.ts';
 import type { Member } from './members.ts';
 import { type PodContext, resourceProblems } from './pod-content.ts';
 
-/** Descriptors of one file; nobody has so many. */
+/** Descriptors of one file, and files; nobody has so many. */
 const maximumDocuments = 100;
+const maximumFiles = 100;
+/** All of them together: the time to read them is bounded by it. */
+const maximumDescriptorBytes = 2 * 1024 * 1024;
 
 /**
- * Documents of a YAML stream, each padded with the lines before it, so that lines keep their number. Three hyphens at
- * the left margin begin a document wherever they stand (YAML 1.2.2 section 9.1.2).
+ * Documents of a YAML stream. Three hyphens at the left margin begin a document wherever they stand (YAML 1.2.2
+ * section 9.1.2).
  */
-export const splitDocuments = (text: string): readonly string[] => {
-  const starts = [...text.matchAll(/^---(?=\s|$)/gm)].map(({ index }) => index);
-  const cuts = [0, ...starts, text.length];
-  return cuts
-    .slice(0, -1)
-    .map((from, index) => ({ from, piece: text.slice(from, cuts[index + 1]) }))
-    .filter(
-      ({ piece }) =>
-        piece
-          .replace(/^---/, '')
-          .replace(/^\s*(?:#.*)?$/gm, '')
-          .trim() !== '',
-    )
-    .slice(0, maximumDocuments)
-    .map(({ from, piece }) => '\n'.repeat(text.slice(0, from).split('\n').length - 1) + piece);
+export const splitDocuments = (text: string): readonly DocumentText[] => {
+  const found: DocumentText[] = [];
+  let before = 0;
+  for (let from = 0; from < text.length && found.length < maximumDocuments; ) {
+    const next = /^---(?=\s|$)/gm;
+    next.lastIndex = from + 1;
+    const to = next.exec(text)?.index ?? text.length;
+    const piece = text.slice(from, to);
+    const isEmpty =
+      piece
+        .replace(/^---/, '')
+        .replace(/^[ \t]*(?:#.*)?$/gm, '')
+        .trim() === '';
+    if (!isEmpty) found.push({ text: piece, before });
+    before += piece.split('\n').length - 1;
+    from = to;
+  }
+  return found;
 };
 
 /** Where `podFindings` and the schema look for descriptors. */
@@ -60,13 +72,13 @@ const asResource = ({ document }: ArchiveDocument): ParsedGround => {
 const prefix = 'workload.play.resources[0]';
 
 const toProblem = (
-  file: string,
+  { file, before }: ArchiveDocument,
   { code, line, path, message, hint }: Finding & { readonly code: string },
 ): ContentProblem => {
   const inside = path.slice(prefix.length).replace(/^\./, '');
   return {
     code: code as ContentProblem['code'],
-    message: `${file} line ${line}: ${inside === '' ? '' : `${inside}: `}${message}`,
+    message: `${file} line ${before + line}: ${inside === '' ? '' : `${inside}: `}${message}`,
     hint,
   };
 };
@@ -76,12 +88,12 @@ const descriptorProblems = (
   profile: Profile,
   context: PodContext,
 ): readonly ContentProblem[] => {
-  const { file, document } = read;
+  const { file, before, document } = read;
   const { kind } = isMapping(document.value) ? document.value : {};
   if (kind !== 'Pod' && kind !== 'ConfigMap') {
     const what = typeof kind === 'string' ? `a ${quoted(kind)}` : 'no descriptor';
     const { line } = positionOf(document.text, document.places[0]?.start ?? 0);
-    const message = `${file} line ${line}: this is ${what}, and only Pods and ConfigMaps are read`;
+    const message = `${file} line ${before + line}: this is ${what}, and only Pods and ConfigMaps are read`;
     const hint = 'turn it into a Pod, or put the file into a folder of the archive when it is data';
     return [{ code: 'PLAY_FILE_INVALID', message, hint }];
   }
@@ -89,8 +101,10 @@ const descriptorProblems = (
   const shaped = { type: 'workload', play: { resources: [document.value] } };
   const found = [...schemaFindings(profiles[profile].workload, ground, shaped), ...podFindings(ground)];
   return [
-    ...found.filter(({ path }) => path.startsWith(prefix)).map((one) => toProblem(file, one)),
-    ...resourceProblems(document.value, context).map((one) => inArchive(read, one)),
+    ...found.filter(({ path }) => path.startsWith(prefix)).map((one) => toProblem(read, one)),
+    ...resourceProblems(document.value, context)
+      .slice(0, maximumProblems)
+      .map((one) => inArchive(read, one)),
   ];
 };
 
@@ -114,6 +128,11 @@ export const playArchiveProblems = (
   isAlone: boolean,
 ): readonly ContentProblem[] => {
   const files = members.filter(isDescriptorFile);
+  const size = files.reduce((bytes, file) => bytes + file.bytes.length, 0);
+  if (files.length > maximumFiles || size > maximumDescriptorBytes) {
+    const message = `the archive has more than ${maximumFiles} YAML files at its top, or ${maximumDescriptorBytes / 1024} KiB of them`;
+    return [{ code: 'ARCHIVE_TOO_LARGE', message, hint: 'put YAML files that are data into a folder of the archive' }];
+  }
   if (files.length > 0) return files.flatMap((file) => fileProblems(file, profile, context));
   if (!isAlone) return [];
   const deeper = members.find(({ name, kind }) => kind === 'file' && /\.ya?ml$/i.test(name));

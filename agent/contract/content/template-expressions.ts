@@ -13,6 +13,8 @@ const builtins: ReadonlySet<string> = new Set(
 );
 const constants: ReadonlySet<string> = new Set(['true', 'false', 'nil']);
 export const maximumDepth = 64;
+/** Each use is looked up among all of them. */
+const maximumDeclared = 500;
 
 export interface Operand {
   readonly kind: TokenKind;
@@ -79,6 +81,9 @@ export class Expressions {
       cursor.skipSpace();
       if (cursor.take('declare') !== undefined) {
         this.declared = [...this.declared, ...names.map(({ text }) => text)];
+        if (this.declared.length > maximumDeclared) {
+          throw new TemplateFault(cursor.offset, `more than ${maximumDeclared} variables are declared`);
+        }
         return true;
       }
       if (cursor.take('assign') !== undefined) {

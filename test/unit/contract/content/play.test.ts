@@ -114,13 +114,42 @@ t.test('every YAML file at the top of an archive is a descriptor', async (t) => 
 });
 
 t.test('documents keep their lines', async (t) => {
-  const table: readonly (readonly [string, readonly string[]])[] = [
-    ['a: 1\n', ['a: 1\n']],
-    ['a: 1\n---\nb: 2\n', ['a: 1\n', '\n---\nb: 2\n']],
-    ['---\na: |\n  ---\n', ['---\na: |\n  ---\n']],
+  const table: readonly (readonly [string, readonly (readonly [string, number])[]])[] = [
+    ['a: 1\n', [['a: 1\n', 0]]],
+    [
+      'a: 1\n---\nb: 2\n',
+      [
+        ['a: 1\n', 0],
+        ['---\nb: 2\n', 1],
+      ],
+    ],
+    ['---\na: |\n  ---\n', [['---\na: |\n  ---\n', 0]]],
     ['# only a comment\n---\n\n', []],
-    ['--- {a: 1}\n', ['--- {a: 1}\n']],
-    ['a: ----\n----\n', ['a: ----\n----\n']],
+    ['# only a comment\n---\n\n---\na: 1', [['---\na: 1', 3]]],
+    ['--- {a: 1}\n', [['--- {a: 1}\n', 0]]],
+    ['a: ----\n----\n', [['a: ----\n----\n', 0]]],
   ];
-  for (const [text, expected] of table) t.same(splitDocuments(text), expected, text);
+  for (const [text, expected] of table)
+    t.same(
+      splitDocuments(text).map((one) => [one.text, one.before]),
+      expected,
+      text,
+    );
+});
+
+t.test('descriptors have their bounds', async (t) => {
+  const code = async (files: Readonly<Record<string, string>>) =>
+    told(await contentOf(`play: {archive: ${archiveOf(files)}}`)).map((text) => text.split(' ')[0]);
+  t.same(await code({ 'pod.yaml': '#'.repeat(1024 * 1024 + 1) }), ['PLAY_FILE_INVALID'], 'one file');
+  const large = Object.fromEntries(['a', 'b', 'c'].map((name) => [`${name}.yaml`, '#'.repeat(1_000_000)]));
+  t.same(await code(large), ['ARCHIVE_TOO_LARGE'], 'all files');
+  const many = Object.fromEntries(Array.from({ length: 101 }, (_, index) => [`${index}.yaml`, '']));
+  t.same(await code(many), ['ARCHIVE_TOO_LARGE'], 'number of files');
+});
+
+t.test('an error is never left out for warnings', async (t) => {
+  const warnings = Array.from({ length: 80 }, (_, index) => `{{ .Env.X${index} }}`).join('');
+  const found = await contentOf(`play: {templates: [${map(warnings)}, ${map('{{ end }}')}]}`);
+  t.equal(found.length, 50);
+  t.match(told(found)[0], /TEMPLATE_INVALID/);
 });

@@ -219,10 +219,5 @@ export const composeProblems = (
   if (read.kind === 'refused') return [...found, read.problem];
   const own = parseDotEnv(named('.env')?.bytes.toString('utf8') ?? '');
   const known = variables === null ? null : new Map([...own, ...variables]);
-  return [
-    ...found,
-    ...documentProblems(read.value, known, trusted)
-      .slice(0, maximumProblems)
-      .map((one) => inArchive(read.value, one)),
-  ];
+  return [...found, ...firstOf(documentProblems(read.value, known, trusted)).map((one) => inArchive(read.value, one))];
 };

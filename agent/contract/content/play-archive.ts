@@ -102,9 +102,7 @@ const descriptorProblems = (
   const found = [...schemaFindings(profiles[profile].workload, ground, shaped), ...podFindings(ground)];
   return [
     ...found.filter(({ path }) => path.startsWith(prefix)).map((one) => toProblem(read, one)),
-    ...resourceProblems(document.value, context)
-      .slice(0, maximumProblems)
-      .map((one) => inArchive(read, one)),
+    ...firstOf(resourceProblems(document.value, context)).map((one) => inArchive(read, one)),
   ];
 };
 

@@ -12,12 +12,13 @@ const root = join(import.meta.dirname, '../..');
 const path = 'docs/coming-from-contract-cli.md';
 const missing = missingPrograms('openssl');
 
+// Some twenty processes, one after the other, and an RSA-4096 key.
+t.setTimeout(60_000);
+
 t.test(
   'the commands of the page do what it says',
   { skip: missing.length > 0 ? `no ${missing.join(', ')}` : false },
   async (t) => {
-    // Some twenty processes, one after the other, and an RSA-4096 key.
-    t.setTimeout(60_000);
     const home = t.testdir();
     const { status, output, promised } = followPage(path, home, withCommand);
     t.equal(status, 0, 'every command succeeds', { output });

@@ -139,6 +139,17 @@ export const boot = async (
   }
 };
 
+/** The contract as a boot would accept it, for commands that look at its volumes. Throws what a boot would refuse it with. */
+export const readVolumes = async (
+  host: Host,
+  settings: AgentConfiguration,
+  surroundings: BootSurroundings,
+): Promise<Contract['volumes']> => {
+  refuseUnbuiltSettings(settings);
+  await requirePrivateMemory(host, settings.paths.run);
+  return (await obtainContract(host, settings, surroundings)).contract.volumes;
+};
+
 /** The plans of a boot, nothing carried out. */
 export const rehearse = async (
   host: Host,

@@ -100,7 +100,11 @@ export interface DiskEntry {
 export interface Disks {
   /** Whole disks, not loop, ram or device-mapper ones. */
   list(): Promise<readonly DiskEntry[]>;
-  open(path: string, access: 'read' | 'write'): Promise<BlockDevice>;
+  /**
+   * `exclusive` writes, and the kernel refuses while anything uses the device or one of its partitions, and keeps others
+   * out until it is closed (open(2), O_EXCL on a block device). Throws FILE_UNREADABLE.
+   */
+  open(path: string, access: 'read' | 'write' | 'exclusive'): Promise<BlockDevice>;
 }
 
 export interface HttpRequest {

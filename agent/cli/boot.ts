@@ -22,19 +22,20 @@ const detailOf = (step: Step): string => {
     .join(', ');
 };
 
-/** A plan for people: one line a step, destructive ones marked. */
-export const renderPlan = (plan: Plan): string => {
-  const lines = plan.steps.map((step, at) => {
-    const mark = destructive.has(step.do) ? '!' : ' ';
-    return `  ${mark} ${at + 1}. ${step.do.padEnd(16)} ${detailOf(step)}`.trimEnd();
-  });
+/** What a plan is about, in one line. */
+export const renderHeadline = (plan: Plan): string => {
   const warning = plan.steps.some((step) => destructive.has(step.do)) ? ' (! overwrites what is on the disk)' : '';
-  return [
-    `volume ${plan.volume} on ${plan.disk}: ${plan.scenario}${warning}, digest ${plan.digest}`,
-    ...lines,
-    '',
-  ].join('\n');
+  return `volume ${plan.volume} on ${plan.disk}: ${plan.scenario}${warning}, digest ${plan.digest}\n`;
 };
+
+/** One line a step, destructive ones marked. */
+export const renderStepLines = (plan: Plan): string =>
+  plan.steps
+    .map((step, at) => {
+      const mark = destructive.has(step.do) ? '!' : ' ';
+      return `${`  ${mark} ${at + 1}. ${step.do.padEnd(17)} ${detailOf(step)}`.trimEnd()}\n`;
+    })
+    .join('');
 
 /** A failed boot is journalled under the identifier of the stage that refused; main.ts prints the whole chain. */
 const journalled = async (host: Host, work: () => Promise<unknown>): Promise<void> => {
@@ -69,5 +70,5 @@ export const bootCommand = (context: BootContext, io: CommandIo): Command =>
       const plans = await rehearse(host, settings, surroundings);
       if (options.json === true) io.stdout(`${JSON.stringify({ plans }, null, 2)}\n`);
       else if (plans.length === 0) io.stdout('the contract names no volume\n');
-      else for (const plan of plans) io.stdout(renderPlan(plan));
+      else for (const plan of plans) io.stdout(renderHeadline(plan) + renderStepLines(plan));
     });

@@ -4,7 +4,10 @@ import { AgentError } from '../errors.ts';
 import { recoveryRecipe } from '../volumes/recovery.ts';
 import { type Scheme, schemes, usesSeed3 } from '../volumes/token.ts';
 import type { VolumeContext } from './volume-context.ts';
+import { headerBackupCommand } from './volume-header.ts';
+import { adoptCommand, planCommand } from './volume-plan.ts';
 import { statusCommand, verifyCommand } from './volume-state.ts';
+import { wipeCommand } from './volume-wipe.ts';
 
 interface RecoverOptions {
   readonly envSeedFile: string;
@@ -57,6 +60,10 @@ export const volumeCommand = (context: VolumeContext): Command =>
   new Command('volume')
     .description('see what is on volumes, what a boot would do, check, back up, recover, wipe')
     .addHelpText('after', groupHelp)
+    .addCommand(planCommand(context))
     .addCommand(statusCommand(context))
     .addCommand(verifyCommand(context))
-    .addCommand(recover(context));
+    .addCommand(adoptCommand(context))
+    .addCommand(headerBackupCommand(context))
+    .addCommand(recover(context))
+    .addCommand(wipeCommand(context));

@@ -79,7 +79,9 @@ const failed = (what: 'read' | 'write', path: string, cause: unknown): AgentErro
 };
 
 const openDevice: Disks['open'] = async (path, access) => {
-  const mode = access === 'read' ? constants.O_RDONLY : constants.O_RDWR;
+  const mode = { read: constants.O_RDONLY, write: constants.O_RDWR, exclusive: constants.O_RDWR | constants.O_EXCL }[
+    access
+  ];
   const handle = await open(path, mode).catch((cause: unknown) => {
     throw failed('read', path, cause);
   });

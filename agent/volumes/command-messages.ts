@@ -1,5 +1,11 @@
 import { message } from '../message.ts';
 
+interface AtPath {
+  readonly path: string;
+  /** For people; never a secret. */
+  readonly detail: string;
+}
+
 /** Messages of the commands that people and timers run on volumes. Ids HPL… are HPCR's. */
 export const commandMessages = {
   ENCRYPTION_CHECK_STARTED: message<{ readonly count: number }>({
@@ -45,6 +51,47 @@ export const commandMessages = {
     text: ({ path, reason }) => `there is no record of what this boot opened in ${path}: ${reason}`,
     systemAction: 'nothing was looked at',
     userAction: 'run it as root in a guest whose boot has mounted its volumes; before that triseed volume plan answers',
+    exit: 3,
+  }),
+  HEADER_NOT_BACKED_UP: message<AtPath>({
+    id: 'TSD07073E',
+    component: 'triseed',
+    text: ({ path, detail }) => `the header of ${path} was not backed up: ${detail}`,
+    systemAction: 'the disk was only read',
+    userAction:
+      'name the data partition, or the whole disk of an old volume; a header that cannot be trusted needs a copy of the disk',
+    exit: 1,
+  }),
+  OBSERVATION_UNUSABLE: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD07074E',
+    component: 'triseed',
+    text: ({ path, reason }) => `${path} is not an observation of triseed volume plan: ${reason}`,
+    systemAction: 'nothing was planned',
+    userAction: 'take the file as --save-observation wrote it',
+    exit: 1,
+  }),
+  DISK_NOT_WIPED: message<AtPath>({
+    id: 'TSD07075E',
+    component: 'triseed',
+    text: ({ path, detail }) => `${path} was not wiped: ${detail}`,
+    systemAction: 'nothing was written',
+    userAction: 'see the reason; when it is the right disk, close what uses it and give the name that was asked for',
+    exit: 1,
+  }),
+  DISK_NOT_BLANK: message<AtPath>({
+    id: 'TSD07076E',
+    component: 'triseed',
+    text: ({ path, detail }) => `${path} is not blank after it was overwritten: ${detail}`,
+    systemAction: 'every byte was written; the disk gives back something else',
+    userAction: 'find out who else writes to it, or whether it is defective',
+    exit: 3,
+  }),
+  READ_ONLY_VIEW: message<{ readonly path: string }>({
+    id: 'TSD07077E',
+    component: 'triseed',
+    text: ({ path }) => `a rehearsal tried to write to ${path}`,
+    systemAction: 'nothing was written: a rehearsal cannot',
+    userAction: 'report this with the command you typed',
     exit: 3,
   }),
 } as const;

@@ -73,6 +73,16 @@ export interface Observation {
   };
 }
 
+/** As much of an observation as table and plan look at: an observation, or one that was saved without wrapped seeds. */
+export type PlannableObservation = Omit<Observation, 'header' | 'seed'> & {
+  readonly header: {
+    readonly gated: { readonly token: object | null };
+    readonly primaryIsCurrent: boolean;
+    readonly secondaryIsCurrent: boolean;
+  } | null;
+  readonly seed: Pick<Observation['seed'], 'fact' | 'mirrorIsCurrent'>;
+};
+
 /** The GUIDs that a token's MAC binds; null for a whole-disk volume. */
-export const guidsOf = ({ partitions }: Observation) =>
+export const guidsOf = ({ partitions }: Pick<Observation, 'partitions'>) =>
   partitions && { disk: partitions.diskGuid, metadata: partitions.metadata.guid, data: partitions.data.guid };

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { ContractVolume, Filesystem } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import { mebibyte } from './device-bytes.ts';
-import { guidsOf, type Observation } from './observation.ts';
+import { guidsOf, type PlannableObservation as Observation } from './observation.ts';
 import { minimumDiskBytes } from './partition-table.ts';
 import { type Facts, type KmsFact, type Outcome, type RefusalName, rowFor } from './scenarios.ts';
 import { canonicalJson, type Json } from './strict-json.ts';
@@ -75,9 +75,17 @@ export interface NewIdentities {
   readonly luksUuid: string;
 }
 
+/** What planning needs to know of a contract's volume: no seed and no key is among it. */
+export type PlannedVolume = Pick<
+  ContractVolume,
+  'key' | 'mount' | 'filesystem' | 'intent' | 'unsupportedSeedSource'
+> & {
+  readonly kms: readonly unknown[];
+};
+
 const kmsFact = (entries: number): KmsFact => (entries === 0 ? 'none' : entries === 1 ? 'one' : 'several');
 
-export const factsOf = (volume: ContractVolume, observation: Observation): Facts => ({
+export const factsOf = (volume: PlannedVolume, observation: Observation): Facts => ({
   seedSource: volume.unsupportedSeedSource === null ? 'contract' : 'other',
   partitioning: observation.partitioning,
   seed: observation.seed.fact,
@@ -92,7 +100,7 @@ const refusal = (name: RefusalName, volume: string, detail: string): AgentError 
  * The outcome of the table for this volume, after intent and previousSeed had their say.
  * Throws the refusal as an AgentError (scenarios.ts RefusalName, VOLUME_INTENT_REFUSED, VOLUME_DISK_TOO_SMALL).
  */
-export const decide = (volume: ContractVolume, observation: Observation): Exclude<Outcome, { kind: 'refuses' }> => {
+export const decide = (volume: PlannedVolume, observation: Observation): Exclude<Outcome, { kind: 'refuses' }> => {
   const { outcome } = rowFor(factsOf(volume, observation));
   if (outcome.kind === 'refuses') {
     throw refusal(outcome.refusal, volume.key, volume.unsupportedSeedSource ?? observation.target.detail);
@@ -125,7 +133,7 @@ const roomFor = (outcome: Outcome, { disk, target }: Observation): string | null
 };
 
 /** Throws VOLUME_SEED_SOURCE_NOT_BUILT before any disk is looked for. */
-export const refuseUnusableSeedSource = ({ key, unsupportedSeedSource: source }: ContractVolume): void => {
+export const refuseUnusableSeedSource = ({ key, unsupportedSeedSource: source }: PlannedVolume): void => {
   if (source !== null) throw refusal('VOLUME_SEED_SOURCE_NOT_BUILT', key, source);
 };
 
@@ -137,7 +145,7 @@ const kdfFor = (seeds: 2 | 3): 'argon2id' | 'pbkdf2' => (seeds === 3 ? 'pbkdf2' 
 
 const formattingSteps = (
   outcome: Extract<Outcome, { kind: 'formats' }>,
-  volume: ContractVolume,
+  volume: PlannedVolume,
   observation: Observation,
   fresh: NewIdentities,
 ): readonly Step[] => {
@@ -172,7 +180,7 @@ const mendsHeader = ({ header }: Observation): boolean =>
 
 const openingSteps = (
   outcome: Extract<Outcome, { kind: 'opens' }>,
-  volume: ContractVolume,
+  volume: PlannedVolume,
   observation: Observation,
   { seedWasRewrapped, opensWithPrevious }: ProvenFacts,
 ): readonly Step[] => {
@@ -210,7 +218,7 @@ export interface ProvenFacts {
 
 /** The plan of one volume. Throws the refusal of `decide`. */
 export const planVolume = (
-  volume: ContractVolume,
+  volume: PlannedVolume,
   observation: Observation,
   proven: ProvenFacts,
   fresh: NewIdentities,

@@ -28,14 +28,14 @@ export interface Preparation {
   readonly startedAtMs: number;
 }
 
-const newIdentities = ({ entropy }: Host): NewIdentities => ({
+export const newIdentities = ({ entropy }: Host): NewIdentities => ({
   diskGuid: entropy.uuid(),
   metadataGuid: entropy.uuid(),
   dataGuid: entropy.uuid(),
   luksUuid: entropy.uuid(),
 });
 
-const seedSource = (host: Host, volume: ContractVolume, { settings, startedAtMs }: Preparation): ObtainSeed => {
+export const seedSource = (host: Host, volume: ContractVolume, { settings, startedAtMs }: Preparation): ObtainSeed => {
   const backends = volume.kms.map((entry) => backendFor(host, entry, settings.kms));
   const { key, kmsTimeoutMinutes } = volume;
   return (stored) => obtainSeed(host, backends, { volume: key, stored, kmsTimeoutMinutes, startedAtMs });
@@ -90,10 +90,10 @@ export const prepareVolume = async (
   }
 };
 
-const nothingProven = { seedWasRewrapped: false, opensWithPrevious: false } as const;
+export const nothingProven = { seedWasRewrapped: false, opensWithPrevious: false } as const;
 
 /** The wrapping that opened the volume is not the one its token holds: newer, or from the keyfile. */
-const isNewWrapping = ({ obtained }: Proof, { header }: Observation): boolean => {
+export const isNewWrapping = ({ obtained }: Proof, { header }: Observation): boolean => {
   const stored = header?.gated.token?.stored ?? null;
   return obtained !== null && (stored === null ? obtained.rewrapped : obtained.wrapped !== stored.wrapped);
 };

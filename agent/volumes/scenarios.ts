@@ -158,8 +158,8 @@ export const matches = ({ when }: Row, facts: Facts): boolean =>
   holds(when.target, facts.target);
 
 /** The one row for these facts. Throws when the table is not total: a bug, never a reason to go on. */
-export const rowFor = (facts: Facts): Row => {
-  const found = table.filter((candidate) => matches(candidate, facts));
+export const rowFor = (facts: Facts, rows: readonly Row[] = table): Row => {
+  const found = rows.filter((candidate) => matches(candidate, facts));
   const [only] = found;
   if (only === undefined || found.length > 1)
     throw new TypeError(`${found.length} rows match ${JSON.stringify(facts)}`);

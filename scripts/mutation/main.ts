@@ -26,7 +26,7 @@ const tests = (...names: readonly string[]): readonly string[] =>
 const targets: readonly Target[] = [
   {
     file: 'agent/volumes/guard.ts',
-    tests: tests('plan', 'lost-table'),
+    tests: tests('guard'),
     wording: { arguments: { refuse: 0 }, within: ['objection'] },
   },
   {

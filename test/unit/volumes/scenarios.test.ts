@@ -1,6 +1,14 @@
 import t from 'tap';
 import { partitionings, seedFacts, targetFacts } from '../../../agent/volumes/observation.ts';
-import { type Facts, kmsFacts, matches, seedSources, table } from '../../../agent/volumes/scenarios.ts';
+import {
+  type Facts,
+  kmsFacts,
+  matches,
+  type Outcome,
+  rowFor,
+  seedSources,
+  table,
+} from '../../../agent/volumes/scenarios.ts';
 
 const everyCombination = function* (): Generator<Facts> {
   for (const seedSource of seedSources)
@@ -37,31 +45,62 @@ t.test('nothing formats unless the target is proven empty', async (t) => {
   t.pass('checked');
 });
 
-t.test('the documented rows lead where the documentation says', async (t) => {
-  const cases: readonly [Omit<Facts, 'seedSource'>, string][] = [
-    [{ partitioning: 'none', seed: 'none', kms: 'none', target: 'blank' }, 'fresh'],
-    [{ partitioning: 'none', seed: 'none', kms: 'one', target: 'blank' }, 'fresh-kms'],
-    [{ partitioning: 'none', seed: 'none', kms: 'none', target: 'luks' }, 'legacy-whole-disk'],
-    [{ partitioning: 'none', seed: 'none', kms: 'one', target: 'luks' }, 'VOLUME_KMS_NOT_WANTED'],
-    [{ partitioning: 'one', seed: 'none', kms: 'none', target: 'blank' }, 'VOLUME_PARTITIONS_UNSUPPORTED'],
-    [{ partitioning: 'more', seed: 'none', kms: 'one', target: 'luks' }, 'VOLUME_PARTITIONS_UNSUPPORTED'],
-    [{ partitioning: 'two', seed: 'none', kms: 'none', target: 'blank' }, 'format'],
-    [{ partitioning: 'two', seed: 'none', kms: 'none', target: 'luks' }, 'open'],
-    [{ partitioning: 'two', seed: 'none', kms: 'one', target: 'blank' }, 'format-kms'],
-    [{ partitioning: 'two', seed: 'none', kms: 'one', target: 'luks' }, 'rekey'],
-    [{ partitioning: 'two', seed: 'present', kms: 'none', target: 'luks' }, 'VOLUME_KMS_NEEDED'],
-    [{ partitioning: 'two', seed: 'present', kms: 'one', target: 'luks' }, 'open-kms'],
-    [{ partitioning: 'two', seed: 'present', kms: 'several', target: 'luks' }, 'migrate'],
-    [{ partitioning: 'two', seed: 'present', kms: 'one', target: 'blank' }, 'format-stored-seed'],
-    [{ partitioning: 'two', seed: 'present', kms: 'several', target: 'blank' }, 'migrate-and-format'],
-    [{ partitioning: 'two', seed: 'present', kms: 'one', target: 'foreign' }, 'VOLUME_FOREIGN_DATA'],
-    [{ partitioning: 'two', seed: 'unreadable', kms: 'one', target: 'luks' }, 'VOLUME_SEED_UNUSABLE'],
-    [{ partitioning: 'none', seed: 'none', kms: 'none', target: 'foreign' }, 'VOLUME_FOREIGN_DATA'],
-    [{ partitioning: 'two', seed: 'present', kms: 'one', target: 'luks-damaged' }, 'VOLUME_HEADER_DAMAGED'],
-  ];
-  for (const [facts, expected] of cases) {
-    const row = table.find((candidate) => matches(candidate, { seedSource: 'contract', ...facts }));
-    const outcome = row?.outcome;
-    t.equal(outcome?.kind === 'refuses' ? outcome.refusal : outcome?.scenario, expected, JSON.stringify(facts));
+/**
+ * What the documented table says, told a second time and in another way: as a person goes through it, from the disk to the
+ * contract. Outcomes as "seeds used, what for".
+ */
+const expected = ({ seedSource, partitioning, seed, kms, target }: Facts): string => {
+  if (seedSource === 'other') return 'VOLUME_SEED_SOURCE_NOT_BUILT';
+  if (partitioning === 'one' || partitioning === 'more') return 'VOLUME_PARTITIONS_UNSUPPORTED';
+  if (partitioning === 'twoOther') return 'VOLUME_PARTITIONS_FOREIGN';
+  if (partitioning === 'damaged') return 'VOLUME_TABLE_DAMAGED';
+  if (target === 'foreign') return 'VOLUME_FOREIGN_DATA';
+  if (target === 'luks-damaged') return 'VOLUME_HEADER_DAMAGED';
+  const withKms = kms !== 'none';
+  if (partitioning !== 'two') {
+    if (target === 'formatting') return 'VOLUME_STATE_CONTRADICTORY';
+    if (target === 'blank') return withKms ? 'fresh-kms: partition, format, 3' : 'fresh: partition, format, 2';
+    if (partitioning === 'halfWritten') return 'VOLUME_STATE_CONTRADICTORY';
+    return withKms ? 'VOLUME_KMS_NOT_WANTED' : 'legacy-whole-disk: open, 2';
   }
+  if (seed === 'bad' || seed === 'unreadable') return 'VOLUME_SEED_UNUSABLE';
+  if (target === 'luks') {
+    if (seed === 'no-fs') return 'VOLUME_METADATA_MISSING';
+    if (seed === 'none') return withKms ? 'rekey: join a third, 3' : 'open: open, 2';
+    if (!withKms) return 'VOLUME_KMS_NEEDED';
+    return kms === 'one' ? 'open-kms: open, 3' : 'migrate: open, 3';
+  }
+  if (seed !== 'present') return withKms ? 'format-kms: format, 3' : 'format: format, 2';
+  if (!withKms) return 'VOLUME_KMS_NEEDED';
+  return kms === 'one'
+    ? 'format-stored-seed: format with what is stored, 3'
+    : 'migrate-and-format: format with what is stored, 3';
+};
+
+const told = (outcome: Outcome): string => {
+  if (outcome.kind === 'refuses') return outcome.refusal;
+  const what =
+    outcome.kind === 'opens'
+      ? outcome.rekeys
+        ? 'join a third'
+        : 'open'
+      : [
+          ...(outcome.partitions ? ['partition'] : []),
+          outcome.storedSeed ? 'format with what is stored' : 'format',
+        ].join(', ');
+  return `${outcome.scenario}: ${what}, ${outcome.seeds}`;
+};
+
+t.test('every combination leads where the documentation says', async (t) => {
+  for (const facts of everyCombination()) {
+    const found = told(rowFor(facts).outcome);
+    if (found !== expected(facts)) t.equal(found, expected(facts), JSON.stringify(facts));
+  }
+  t.pass('all of them');
+});
+
+t.test('facts that no row speaks of, or two, are a fault of ours and never an outcome', async (t) => {
+  const facts = { seedSource: 'contract', partitioning: 'none', seed: 'none', kms: 'none', target: 'blank' } as const;
+  t.throws(() => rowFor({ ...facts, target: 'unheard of' as 'blank' }), TypeError);
+  t.throws(() => rowFor(facts, [...table, ...table]), TypeError);
 });

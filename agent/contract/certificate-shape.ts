@@ -2,7 +2,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { AgentError } from '../errors.ts';
 import { nameText } from './certificate.ts';
-import { printable } from './excerpt.ts';
+import { printable } from './shown-name.ts';
 import { loadX509, source, type X509Library } from './webcrypto.ts';
 
 export interface CertificateShape {

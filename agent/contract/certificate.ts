@@ -3,11 +3,11 @@
  * chain.ts.
  */
 import { createHash, X509Certificate } from 'node:crypto';
-import { printable } from './excerpt.ts';
 import { type FindingDetail, findingOverall } from './finding.ts';
 import type { FindingCode } from './finding-rules.ts';
 import { decodePem, fingerprintOf } from './public-key.ts';
 import { rsaFault } from './rsa-key.ts';
+import { printable } from './shown-name.ts';
 import type { Finding } from './types.ts';
 
 /** Files with certificates, in bytes, and certificates in one. */

@@ -18,8 +18,10 @@ export const maxDepth = 64;
 /** A 4 MiB archive in base64 of 64 columns has 65,536 lines. */
 const maxLines = 80_000;
 /** Smallest parts that YAML knows: indents, indicators, scalars, line ends. A line `key: value` has six. */
-const maxLexemes = 100_000;
+const maxLexemes = 50_000;
 
+/** Places where text stands that does not belong there, until the rest is not looked at. */
+const maxErrors = 20;
 /** Quoted text beyond this length in characters is long. */
 const longQuoted = 4096;
 /** The yaml package puts double-quoted text together character by character, which takes 64 times its size. */
@@ -55,7 +57,7 @@ const jsonString = (lexeme: string): string | null => {
 
 function* boundedTokens(text: string, quoted: Map<number, string>): Generator<CST.Token, void> {
   const parser = new Parser();
-  let lexemes = 0;
+  let [lexemes, errors] = [0, 0];
   for (let lexeme of new Lexer().lex(text)) {
     lexemes += 1;
     if (lexeme.length > longQuoted && lexeme.startsWith('"')) {
@@ -68,7 +70,12 @@ function* boundedTokens(text: string, quoted: Map<number, string>): Generator<CS
       }
     }
     if (lexemes > maxLexemes) throw new BoundReached(parser.offset, 'the document has too many keys and values');
-    yield* parser.next(lexeme);
+    for (const token of parser.next(lexeme)) {
+      yield token;
+      if (token.type === 'error') errors += 1;
+    }
+    // The document is refused already; only its first fault is told.
+    if (errors >= maxErrors) return;
     // Beside the collections there are the document, and the scalar that is being read.
     if (parser.stack.length > maxDepth + 2) {
       throw new BoundReached(parser.offset, `values are nested deeper than ${maxDepth} levels`);

@@ -109,13 +109,16 @@ export const sectionGround = (
   if (form === 'token' || place?.style !== 'literal') {
     return asMapping(parseGround(opened, name, () => beginning));
   }
-  const outerLines = outer.split(/\r?\n/);
-  const innerLines = opened.split('\n');
+  // Most sections have nothing to point at.
+  let lines: { readonly inner: readonly string[]; readonly outer: readonly string[] } | null = null;
   const toDelivered = (offset: number): { readonly line: number; readonly column: number } => {
+    lines ??= { inner: opened.split('\n'), outer: outer.split(/\r?\n/) };
     const { line, column } = positionOf(opened, offset);
-    const inner = innerLines[line - 1] ?? '';
+    const inner = lines.inner[line - 1] ?? '';
     // The scalar's first line follows the line that holds the pipe sign.
-    const delivered = outerLines[beginning.line - 1 + line] ?? '';
+    const delivered = lines.outer[beginning.line - 1 + line];
+    // A block scalar ends with a line break, even where the document does not.
+    if (delivered === undefined) return { line: lines.outer.length, column: (lines.outer.at(-1) ?? '').length + 1 };
     return { line: beginning.line + line, column: column + Math.max(0, delivered.length - inner.length) };
   };
   return asMapping(parseGround(opened, name, toDelivered));

@@ -2,7 +2,8 @@
  * One source line with a caret, for a person. Values are hidden unless their key is known to be harmless: a seed
  * under a misspelt key must not be printed either.
  */
-import { scalarsWithin } from './places.ts';
+import { secretsWithin } from './places.ts';
+import { printable } from './shown-name.ts';
 import { positionOf, type StrictDocument, type YamlPath, type YamlPlace } from './strict-yaml.ts';
 
 const hidden = '[hidden]';
@@ -10,7 +11,8 @@ const maxWidth = 100;
 /** Of lines with millions of characters no more than this is looked at, in characters. */
 const maxLine = 10_000;
 
-const harmlessKeys: ReadonlySet<string> = new Set([
+/** Values of these are shown. */
+export const harmlessKeys: ReadonlySet<string> = new Set([
   'type',
   'mount',
   'filesystem',
@@ -43,9 +45,6 @@ const lineAround = (text: string, offset: number): { readonly start: number; rea
   return { start, end: next === -1 ? text.length : next };
 };
 
-/** Characters that would move the cursor, reverse the text or hide themselves on a terminal. */
-export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
-
 const withCaret = (shown: string, caret: number): string => {
   const line = printable(shown.slice(0, caret + maxLine)).trimEnd();
   const from = caret > maxWidth - 20 ? caret - maxWidth / 2 : 0;
@@ -62,7 +61,7 @@ export const excerptOf = (
 ): string => {
   const { text } = document;
   const { start, end } = lineAround(text, offset);
-  const own = scalarsWithin(document, start, end).filter(({ path }) => !isHarmless(path));
+  const own = secretsWithin(document, start, end).filter(({ path }) => !isHarmless(path));
   const others = foreign.filter((place) => place.start < end && place.end > start);
   const secrets = showsValues ? [] : [...own, ...others].sort((a, b) => a.start - b.start);
   let shown = '';

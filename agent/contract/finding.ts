@@ -1,7 +1,8 @@
 /** Making and printing findings: where a fault is in the delivered document, whatever wraps it. */
-import { excerptOf, excerptOfUnparsed, printable } from './excerpt.ts';
+import { excerptOf, excerptOfUnparsed } from './excerpt.ts';
 import { type FindingCode, findingRules } from './finding-rules.ts';
 import { placeAt } from './places.ts';
+import { shownName } from './shown-name.ts';
 import { positionOf, type StrictDocument, type YamlPath, type YamlPlace } from './strict-yaml.ts';
 import type { Finding, SectionName, Severity } from './types.ts';
 
@@ -32,15 +33,13 @@ const severities: Readonly<Record<string, Severity>> = { E: 'error', W: 'warning
 /** `['volumes', 'data', 'kms', 0]` → `volumes.data.kms[0]`, after the section's name. */
 export const renderPath = (section: SectionName | null, path: YamlPath): string => {
   const parts = section === null ? path : [section, ...path];
-  return printable(
-    parts
-      .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${part.slice(0, 80)}`))
-      .join(''),
-  );
+  return parts
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${shownName(part)}`))
+    .join('');
 };
 
 /** A name out of the contract, safe to print. */
-export const quoted = (name: string): string => printable(JSON.stringify(name.slice(0, 80)));
+export const quoted = (name: string): string => JSON.stringify(shownName(name));
 
 /** A finding at character `offset` of the ground's text. */
 export const findingAt = (

@@ -21,11 +21,15 @@ import { modulusBytes } from './private-key.ts';
 const keyLength = 32;
 const ivLength = 16;
 
+/** Keys that passed: the answer depends on OpenSSL, and takes two private-key operations. */
+const suitable = new WeakSet<KeyObject>();
+
 /**
  * Throws CRYPTOGRAPHY_UNSUITABLE unless this Node answers bad PKCS#1 v1.5 padding with repeatable made-up bytes
  * (implicit rejection, OpenSSL 3.2: EVP_PKEY-RSA(7)). Without it, opening tokens is a padding oracle (CVE-2023-46809).
  */
 export const assertImplicitRejection = (key: KeyObject): void => {
+  if (suitable.has(key)) return;
   const length = modulusBytes(key);
   // 00 02, then padding without the 00 that has to end it.
   const block = Buffer.alloc(length, 0xff);
@@ -46,6 +50,7 @@ export const assertImplicitRejection = (key: KeyObject): void => {
   if (first === undefined || second === undefined || !first.equals(second)) {
     throw new AgentError('CRYPTOGRAPHY_UNSUITABLE', { reason: 'wrong RSA padding is not answered repeatably' });
   }
+  suitable.add(key);
 };
 
 const unwrapPassphrase = (token: Token, key: KeyObject): Secret | null => {

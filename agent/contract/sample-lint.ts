@@ -2,7 +2,7 @@
  * Mistakes that samples of documentation lead to, explained by what was meant. A lint never makes a contract
  * invalid: it takes the place of errors that are there already and that follow from the mistake.
  */
-import { printable } from './excerpt.ts';
+
 import { type FindingDetail, finding, type ParsedGround, reworded } from './finding.ts';
 import type { FindingCode } from './finding-rules.ts';
 import { isSameData } from './same-data.ts';
@@ -17,6 +17,7 @@ import {
   valueAt,
 } from './sample-lint-indent.ts';
 import { type Linted, type Mistake, textMistakes } from './sample-lint-text.ts';
+import { printable } from './shown-name.ts';
 import { isMapping, parseStrictYaml } from './strict-yaml.ts';
 import type { Finding, SectionName } from './types.ts';
 import { mappingAt, volumesOf } from './volume-rules.ts';

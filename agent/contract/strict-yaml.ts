@@ -4,6 +4,7 @@
  */
 import { type Alias, isAlias, isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
 import { composeYaml, maxDepth } from './compose-yaml.ts';
+import { shownName } from './shown-name.ts';
 
 /** Nodes visited while expanding aliases: bounds "billion laughs" documents. */
 const maxNodes = 100_000;
@@ -148,7 +149,8 @@ class Reader {
       if (name === '__proto__') refuse('YAML_KEY', 'the key __proto__ is not allowed', offset);
       const problem = characterProblem(name);
       if (problem !== null) refuse('YAML_CHARACTER', problem.reason, offset);
-      if (entries.has(name)) refuse('YAML_DUPLICATE_KEY', `the key ${JSON.stringify(name)} appears twice`, offset);
+      if (entries.has(name))
+        refuse('YAML_DUPLICATE_KEY', `the key ${JSON.stringify(shownName(name))} appears twice`, offset);
       entries.set(name, this.read(value, [...path, name], offset, expanding));
     }
     return Object.fromEntries(entries);

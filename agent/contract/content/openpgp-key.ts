@@ -3,7 +3,7 @@
  * "images"). For authors: openpgp is loaded when there is a key to read.
  */
 import type { Config, Key } from 'openpgp';
-import { printable } from '../excerpt.ts';
+import { printable } from '../shown-name.ts';
 import { carriedText } from './carried-image-key.ts';
 import type { ContentProblem } from './content-problem.ts';
 

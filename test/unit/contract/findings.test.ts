@@ -100,6 +100,20 @@ t.test('an excerpt of one section hides the other, too, when both stand on one l
   t.notMatch(renderFindings(found, 'x'), /aVerySecret/);
 });
 
+t.test('a value that lost the space before it, and so is part of its key, is hidden', async (t) => {
+  const logRouter = (inside: string): string => {
+    const text = block(`type: env\nlogging:\n  logRouter: {hostname: h, ${inside}}\n`, '  ');
+    return renderFindings(check(`workload: |\n${block(workload, '  ')}env: |\n${text}`), 'x');
+  };
+  for (const key of ['iamApiKey:aVerySecretKey', '"iamApiKey:aVerySecretKey"', "'iamApiKey: aVerySecretKey': b"]) {
+    t.match(logRouter(key), /iamApiKey:\[hidden\]/, key);
+    t.notMatch(logRouter(key), /aVerySecretKey/, key);
+    t.notMatch(logRouter(`${key}, ${key}`), /aVerySecretKey/, `${key}, twice`);
+  }
+  t.match(logRouter('"registry.example.com:5000": b'), /registry\.example\.com:5000/, 'ports are no secret');
+  t.match(logRouter('"https://a": b'), /https:\/\/a/);
+});
+
 t.test('names out of the contract cannot drive the terminal', async (t) => {
   const finding = only(
     `workload: |\n${block(workload, '  ')}env: |\n${block(env.replace('prt', '"\u202eprt\u2066"'), '  ')}`,

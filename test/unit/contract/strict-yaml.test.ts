@@ -71,8 +71,8 @@ t.test('documents that grow are refused', async (t) => {
 });
 
 t.test('a map of many keys is read', async (t) => {
-  const keys = Array.from({ length: 10_000 }, (_, i) => `k${i}: v`).join('\n');
-  t.equal(Object.keys(outcome(keys) as object).length, 10_000);
+  const keys = Array.from({ length: 7000 }, (_, i) => `k${i}: v`).join('\n');
+  t.equal(Object.keys(outcome(keys) as object).length, 7000);
 });
 
 t.test('long quoted values', async (t) => {

@@ -10,7 +10,7 @@ import { AgentError, describeChain, exitStatusOf } from './errors.ts';
 import { files } from './host/files.ts';
 import { makeHost } from './host/host.ts';
 import { makeHttp } from './host/http.ts';
-import { type JournalSink, stderrJournal, systemdJournal } from './host/journal.ts';
+import { isJournalStream, type JournalSink, stderrJournal, systemdJournal } from './host/journal.ts';
 import { notifyOver } from './host/notify.ts';
 import { processIo } from './host/process-io.ts';
 import type { Host } from './ports.ts';
@@ -26,9 +26,9 @@ const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(signal));
 
 const openJournal = (): JournalSink =>
-  process.env.JOURNAL_STREAM === undefined
-    ? stderrJournal((text) => process.stderr.write(text))
-    : systemdJournal((text) => process.stderr.write(text));
+  isJournalStream(process.env.JOURNAL_STREAM)
+    ? systemdJournal((text) => process.stderr.write(text))
+    : stderrJournal((text) => process.stderr.write(text));
 
 const sink = openJournal();
 const io: CommandIo & { readonly exitStatus: () => number } = processIo();

@@ -2,6 +2,7 @@
  * Journal records under HPCR's identifiers. Inside a service we speak systemd-journald's stdout stream protocol, one
  * connection per identifier, because one process logs for several of HPCR's services; elsewhere lines go to stderr.
  */
+import { fstatSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { messages, textOf } from '../messages.ts';
 import type { Journal } from '../ports.ts';
@@ -31,6 +32,15 @@ const journalOver = (write: WriteLine): Journal => ({
   note: (component, text, severity = 'note') =>
     write(component, severity === 'warning' ? warningPriority : notePriority, oneLine(text)),
 });
+
+/**
+ * Whether standard error is the journal: systemd.exec(5) has programs compare $JOURNAL_STREAM with device and inode of the
+ * stream, because whoever is started by hand below a service inherits the variable but not the stream.
+ */
+export const isJournalStream = (journalStream: string | undefined): boolean => {
+  const { dev, ino } = fstatSync(2);
+  return journalStream === `${dev}:${ino}`;
+};
 
 export const stderrJournal = (write: (text: string) => void): JournalSink => ({
   journal: journalOver((component, _priority, line) => write(`${component}: ${line}\n`)),

@@ -9,6 +9,7 @@ import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
 import { grownDisks } from './cases/stories/growth.ts';
+import { peoplesCommands } from './cases/stories/people.ts';
 import { chains, powerCuts } from './cases/stories/power-cuts.ts';
 import { refusals } from './cases/stories/refusals.ts';
 import { rotations, suspension } from './cases/stories/root-keys.ts';
@@ -35,6 +36,7 @@ const stories: Readonly<Record<string, Story>> = {
   ...Object.fromEntries(Object.entries(refusals).map(([name, story]): [string, Story] => [`refused: ${name}`, story])),
   'more new volumes than /run has room for': manyInSmallGuest,
   'disks that have grown': grownDisks,
+  'commands of people': peoplesCommands,
   'no secret anywhere': (t, stage) => noSecretAnywhere(t, stage, 'searched'),
   'workload: what it is handed': handedToWorkload,
   'workload: refused before and after its volume is mounted': notHandedToWorkload,

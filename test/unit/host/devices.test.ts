@@ -77,6 +77,15 @@ t.test('a lock is held by one, and freed when its holder is killed', async (t) =
   await again?.release();
 });
 
+t.test('standard error is the journal only when systemd says so of this very stream', async (t) => {
+  const script = `import { fstatSync } from 'node:fs';
+    import { isJournalStream } from ${JSON.stringify(join(agent, 'host/journal.ts'))};
+    const { dev, ino } = fstatSync(2);
+    console.log(isJournalStream(dev + ':' + ino), isJournalStream('9:9'), isJournalStream(undefined));`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+  t.equal(stdout, 'true false false\n');
+});
+
 t.test('a hostile value cannot begin a line of its own in the journal', async (t) => {
   const lines: string[] = [];
   const { journal, close } = stderrJournal((text) => lines.push(text));

@@ -114,6 +114,8 @@ export interface HttpRequest {
   readonly body?: Secret | Uint8Array | string;
   /** Whole-request limit, from name lookup to the last byte. */
   readonly timeoutMs: number;
+  /** Limit until the connection is there and secured, when it is shorter: an address that swallows packets is left early. */
+  readonly connectTimeoutMs?: number;
   /** Answers longer than this are a failure. */
   readonly maxBodyBytes: number;
 }

@@ -9,6 +9,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
 import { type RequestOptions, Agent as SecureAgent, request as secureRequest } from 'node:https';
+import { isIP } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext, type TLSSocket } from 'node:tls';
 import { AgentError } from '../errors.ts';
 import type { HttpOutcome, HttpRequest, SendHttp, TransportFailure } from '../ports.ts';
@@ -51,9 +52,18 @@ const refusedUrl = (url: URL | null): string | null => {
   return LOOPBACK.test(url.hostname) ? null : 'plain http is allowed to loopback addresses only';
 };
 
+/**
+ * Node tries the addresses of a name one after the other; its own 250 ms for each is less than a far region needs for a
+ * handshake.
+ */
+const ADDRESS_ATTEMPT_MS = 1000;
+
 const LOOKUP_CODES: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME']);
 /** How far the request got when it failed. */
 interface Progress {
+  /** A socket of its own is being connected; behind a proxy there is none before it is secured. */
+  begun: boolean;
+  resolved: boolean;
   connected: boolean;
   secured: boolean;
   answered: boolean;
@@ -66,6 +76,20 @@ const classify = (code: string, isTls: boolean, progress: Progress): TransportFa
   // Behind a proxy the socket is only seen when it is secured: an error that no system call gave is one of TLS.
   if (!progress.connected) return isTls && !/^E[A-Z0-9]+$/.test(code) ? 'tls' : 'connect';
   return isTls && !progress.secured ? 'tls' : 'interrupted';
+};
+
+/** What was still awaited when a limit was over. Without the limit itself: equal troubles read alike. */
+const overdue = (host: string, proxy: string | null, progress: Progress): HttpOutcome => {
+  if (progress.connected && progress.secured) return failure('timeout', `no complete answer from ${host} in time`);
+  if (progress.connected) return failure('tls', `no TLS handshake with ${host} in time`);
+  if (!progress.begun) {
+    return proxy === null
+      ? failure('timeout', `no free connection to ${host} in time`)
+      : failure('connect', `no connection to ${host} through the proxy in time`);
+  }
+  return progress.resolved
+    ? failure('connect', `no connection to ${host} in time`)
+    : failure('lookup', `no address of ${host} in time`);
 };
 
 const codeOf = (error: unknown): string => {
@@ -112,10 +136,10 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
   const { proxy } = options;
   if (proxy !== null && !isProxy(proxy)) throw new AgentError('KMS_PROXY_INVALID', {});
   const extra = options.extraCa.flatMap(certificatesOf);
-  const plain = new PlainAgent({ keepAlive: true, maxSockets: MAX_SOCKETS });
+  const sockets = { keepAlive: true, maxSockets: MAX_SOCKETS, autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS };
+  const plain = new PlainAgent(sockets);
   const secure = new SecureAgent({
-    keepAlive: true,
-    maxSockets: MAX_SOCKETS,
+    ...sockets,
     // Said out loud: NODE_TLS_REJECT_UNAUTHORIZED must not be able to switch verification off.
     rejectUnauthorized: true,
     // Given here, so that the variables of the environment do not count.
@@ -133,7 +157,13 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
     new Promise((resolve) => {
       const isTls = url.protocol === 'https:';
       const body = bodyOf(request.body);
-      const progress: Progress = { connected: false, secured: false, answered: false };
+      const progress: Progress = {
+        begun: false,
+        resolved: isIP(url.hostname.replace(/^\[|\]$/g, '')) !== 0,
+        connected: false,
+        secured: !isTls,
+        answered: false,
+      };
       const chunks: Buffer[] = [];
       let sent: ClientRequest | null = null;
       let settled = false;
@@ -141,15 +171,15 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
         if (settled) return;
         settled = true;
         clearTimeout(timer);
+        clearTimeout(connectTimer);
         body?.fill(0);
         for (const chunk of chunks) chunk.fill(0);
         if (outcome.kind === 'failure') sent?.destroy();
         resolve(outcome);
       };
-      const timer = setTimeout(
-        () => settle(failure('timeout', `no complete answer within ${timeoutMs} ms`)),
-        timeoutMs,
-      );
+      const expire = (): void => settle(overdue(url.host, isTls ? proxy : null, progress));
+      const timer = setTimeout(expire, timeoutMs);
+      let connectTimer: NodeJS.Timeout | undefined;
       const fail = (error: unknown): void => {
         const code = codeOf(error);
         const kind = classify(code, isTls, progress);
@@ -213,11 +243,20 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
           // A kept connection: listeners for what has happened already would pile up on it, request by request.
           return;
         }
+        progress.begun = true;
+        if (request.connectTimeoutMs !== undefined && request.connectTimeoutMs < timeoutMs) {
+          connectTimer = setTimeout(expire, request.connectTimeoutMs);
+        }
+        socket.once('lookup', (error: Error | null) => {
+          progress.resolved ||= error === null;
+        });
         socket.once('connect', () => {
           progress.connected = true;
+          if (!isTls) clearTimeout(connectTimer);
         });
         (socket as TLSSocket).once('secureConnect', () => {
           progress.secured = true;
+          clearTimeout(connectTimer);
         });
       });
       sent.on('error', fail);

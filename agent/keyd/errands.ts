@@ -74,7 +74,8 @@ export const errands = (
       const { state, keyVersion } = answer.value;
       // The boot's own rule: what may not be opened now may not stay open either, and the other way round.
       const opens = mayOpen({ firstKey: answer, unwrappedBy: 0, wrappedByFirst: true });
-      return opens ? { kind: 'active', keyVersion } : { kind: 'notActive', state };
+      const { correlationId } = answer;
+      return opens ? { kind: 'active', keyVersion } : { kind: 'notActive', state, correlationId };
     } catch (error) {
       const reason = reasonOf(error);
       for (const { key: volume } of key.volumes) host.journal.message('UNEXPECTED_FAILURE', { volume, reason });

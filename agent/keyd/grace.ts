@@ -95,8 +95,7 @@ export const reasonToRevoke = (
   return null;
 };
 
-/** The bad answer in a few words; part of HPL18002W. */
-export const describeAnswer = (answer: PollAnswer): string => {
+const wordAnswer = (answer: PollAnswer): string => {
   switch (answer.kind) {
     case 'active':
       return 'active';
@@ -113,4 +112,10 @@ export const describeAnswer = (answer: PollAnswer): string => {
     case 'retryable':
       return `the key service cannot be reached (${answer.reason})`;
   }
+};
+
+/** The bad answer in a few words, with the name of its request; part of HPL18002W. */
+export const describeAnswer = (answer: PollAnswer): string => {
+  const id = answer.kind === 'active' ? null : (answer.correlationId ?? null);
+  return `${wordAnswer(answer)}${id === null ? '' : `, correlation id ${id}`}`;
 };

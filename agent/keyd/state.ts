@@ -25,8 +25,13 @@ export interface WatchConfiguration {
   readonly volumes: readonly WatchedVolume[];
 }
 
-/** What a finished poll said. `active` is the only good one. */
-export type PollAnswer = { readonly kind: 'active'; readonly keyVersion: string | null } | KmsRefusal;
+/**
+ * What a finished poll said. `active` is the only good one. `correlationId` is what the support of the key service asks
+ * for; absent or null when no request was made.
+ */
+export type PollAnswer =
+  | { readonly kind: 'active'; readonly keyVersion: string | null }
+  | (KmsRefusal & { readonly correlationId?: string | null });
 
 export type Upkept<T> = ({ readonly kind: 'done' } & T) | { readonly kind: 'failed'; readonly reason: string };
 

@@ -16,6 +16,7 @@ interface Attempt {
 
 export class Attempts {
   readonly #kinds = new Map<string, Attempt>();
+  #further = 0;
 
   /** Notes a refusal of the entry with this index. */
   note(entryIndex: number, operation: string, reason: string, correlationId: string | null): void {
@@ -26,6 +27,8 @@ export class Attempts {
       known.correlationId = correlationId;
     } else if (this.#kinds.size < MAX_KINDS) {
       this.#kinds.set(name, { entry: entryIndex + 1, operation, reason, times: 1, correlationId });
+    } else {
+      this.#further += 1;
     }
   }
 
@@ -38,6 +41,7 @@ export class Attempts {
   /** All reasons as the cause of a final error. */
   toCause(): AggregateError {
     const errors = [...this.#kinds.values()].map((attempt) => new AgentError('KMS_ATTEMPT_FAILED', { ...attempt }));
-    return new AggregateError(errors, `${errors.length} kinds of answers`);
+    const further = this.#further === 0 ? '' : `, and ${this.#further} further answers of other kinds`;
+    return new AggregateError(errors, `${errors.length} kinds of answers${further}`);
   }
 }

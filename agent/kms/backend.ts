@@ -24,7 +24,10 @@ export type KmsRefusal =
   /** Transport failure, 408, 429, 5xx: try again, not sooner than `afterMs` when the service said so. */
   | { readonly kind: 'retryable'; readonly reason: string; readonly afterMs: number | null };
 
-/** `correlationId` is what the service's support asks for; null when no answer came. */
+/**
+ * `correlationId` is what the service's support asks for: as the answer names it, else as it was sent. Null when no
+ * request was made.
+ */
 export type KmsAnswer<T> =
   | { readonly kind: 'done'; readonly value: T; readonly correlationId: string | null }
   | (KmsRefusal & { readonly correlationId: string | null });

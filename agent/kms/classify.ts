@@ -24,24 +24,64 @@ export interface ErrorReason {
 type Verdict = 'notActive' | 'gone' | 'denied' | 'badCiphertext' | 'badConfiguration' | 'retryable';
 
 /** Status, reason code (null: whatever it is), field (null: whatever it is). The first matching row decides. */
-type Row = readonly [status: number, code: string | null, field: string | null, verdict: Verdict];
+export type RefusalRow = readonly [status: number, code: string | null, field: string | null, verdict: Verdict];
 
-const TABLE: readonly Row[] = [
+/**
+ * Every refusal the documentation names. The agent's own requests (metadata, wrap, unwrap, rewrap) can meet few of them;
+ * the rest says what a proxy or a service that mixes things up would mean by them: 400 is a request that stays wrong, a
+ * conflict that passes with time is worth asking again, a rule of the owner is a denial.
+ */
+export const refusalTable: readonly RefusalRow[] = [
   [400, 'BEARER_SUB_EXTRACTION_ERR', null, 'denied'],
   [400, 'INVALID_FIELD_ERR', 'ciphertext', 'badCiphertext'],
   [400, 'INVALID_FIELD_ERR', null, 'badConfiguration'],
   [400, 'KEY_ROOT_REQ_ERR', null, 'badConfiguration'],
   [400, 'KEY_EXPIRED_ERR', null, 'notActive'],
+  [400, 'KEY_RESTORE_EXPIRED', null, 'gone'],
   [400, 'NO_BODY_ERR', null, 'badConfiguration'],
   [400, 'BAD_BODY_ERR', null, 'badConfiguration'],
+  [400, 'COLLECTION_TOTAL_MISMATCH_ERR', null, 'badConfiguration'],
+  [400, 'BODY_QUERY_PARAM_MISMATCH_ERR', null, 'badConfiguration'],
+  [400, 'NUM_COLLECTION_RESOURCE_ERR', null, 'badConfiguration'],
   [400, 'INVALID_QUERY_PARAM_ERR', null, 'badConfiguration'],
+  [400, 'KEY_SEARCH_TOO_BROAD', null, 'badConfiguration'],
+  [400, 'KEY_PAYLOAD_REQ_ERR', null, 'badConfiguration'],
+  [400, 'KEY_IMPT_REQ_ERR', null, 'badConfiguration'],
+  [400, 'INCORRECT_NONCE_ERR', null, 'badConfiguration'],
+  [400, 'INCORRECT_NONCE_IV_ERR', null, 'badConfiguration'],
   [401, null, null, 'denied'],
+  [403, 'SERVICE_ONLY_ERR', null, 'denied'],
+  [403, 'RESOURCE_OWNER_ERR', null, 'denied'],
+  [403, 'FEATURE_RESTRICTED_ERR', null, 'denied'],
+  [403, 'CONFIG_RULE_CONFLICT_ERR', null, 'denied'],
   [403, null, null, 'denied'],
   [404, 'KEY_NOT_FOUND_ERR', null, 'gone'],
+  // A 404 of something in between: the service itself names the reason.
+  [404, null, null, 'retryable'],
+  [408, null, null, 'retryable'],
   [409, 'KEY_ACTION_INVALID_STATE_ERR', null, 'notActive'],
+  [409, 'REQ_TOO_EARLY_ERR', null, 'retryable'],
+  [409, 'KEY_ROTATION_NOT_PERMITTED', null, 'retryable'],
+  [409, 'KEY_CREATE_IMPORT_ACCESS_ERR', null, 'denied'],
+  [409, 'AUTHORIZATIONS_NOT_MET', null, 'denied'],
+  [409, 'NOT_DUAL_AUTH_ERR', null, 'badConfiguration'],
+  [409, 'PROTECTED_RESOURCE_ERR', null, 'denied'],
+  [409, 'PREV_KEY_DEL_ERR', null, 'denied'],
+  [409, 'IMPORT_TOKEN_EXPIRED_ERR', null, 'badConfiguration'],
+  [410, 'KEY_DELETED_ERR', null, 'gone'],
   [410, null, null, 'gone'],
   [422, 'UNPROCESSABLE_CIPHERTEXT_ERR', null, 'badCiphertext'],
   [422, 'INVALID_SIG_EXP_ERR', null, 'badCiphertext'],
+  [422, 'KEY_ROOT_REQ_REG_ERR', null, 'badConfiguration'],
+  [422, 'KEY_VERSION_INVALID', null, 'retryable'],
+  [422, 'KEY_INVALID_STATE_ERR', null, 'notActive'],
+  [429, null, null, 'retryable'],
+  [500, 'INCOMPLETE_METADATA_ERR', null, 'retryable'],
+  [500, null, null, 'retryable'],
+  [501, null, null, 'retryable'],
+  [502, null, null, 'retryable'],
+  [503, null, null, 'retryable'],
+  [504, null, null, 'retryable'],
 ];
 
 const CODE = /^[A-Z][A-Z0-9_]{2,63}$/;
@@ -85,7 +125,7 @@ const worded = (status: number, code: string | null): string =>
  */
 export const classifyKms = (answer: ErrorAnswer): KmsRefusal => {
   const { code, field } = errorReasonOf(answer.body);
-  const row = TABLE.find(
+  const row = refusalTable.find(
     ([status, wanted, name]) =>
       status === answer.status && (wanted === null || wanted === code) && (name === null || name === field),
   );

@@ -11,23 +11,36 @@ export type EndpointType = 'public' | 'private';
 
 export type Endpoint =
   /** Base URLs without a trailing slash; later ones are asked when an earlier one does not know the instance. */
-  | { readonly kind: 'endpoint'; readonly baseUrls: readonly [string, ...string[]] }
+  | {
+      readonly kind: 'endpoint';
+      readonly baseUrls: readonly [string, ...string[]];
+      /** What to do when the host has no address; null when there is no advice. */
+      readonly whenUnknown: string | null;
+    }
   | { readonly kind: 'invalid'; readonly reason: string };
 
 const DEDICATED_REGIONS: ReadonlySet<string> = new Set(['us-south', 'us-east', 'eu-de', 'eu-es']);
 const PUBLIC_IAM = 'https://iam.cloud.ibm.com';
 const PRIVATE_IAM = 'https://private.iam.cloud.ibm.com';
 
+/**
+ * Instances made before 2024 may have an address with a port of their own. It cannot be derived from the CRN, and is not
+ * asked of a broker: the published material disagrees on the broker's name, and the request would carry the access token.
+ */
+const OLDER_INSTANCE = 'an older instance has a host with a port: give it in kms.endpoints';
+
 const isLoopbackHost = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname);
 
 /**
  * A base URL given by hand: https, or plain http to a loopback address; no credentials, query or fragment.
- * Returns it without trailing slashes, or the reason for refusing it.
+ * Returns it without trailing slashes and without /api/v2, or the reason for refusing it.
  */
 export const parseBaseUrl = (
   text: string,
 ): { readonly kind: 'url'; readonly url: string } | { readonly kind: 'invalid'; readonly reason: string } => {
+  // As dashboards show it: "host:port" would be read as a scheme.
+  if (!text.includes('://')) return { kind: 'invalid', reason: 'it does not begin with https://' };
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null) return { kind: 'invalid', reason: 'it is not a URL' };
   if (url.username !== '' || url.password !== '') return { kind: 'invalid', reason: 'it holds credentials' };
@@ -36,7 +49,7 @@ export const parseBaseUrl = (
     return { kind: 'invalid', reason: 'plain http is allowed to loopback addresses only' };
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return { kind: 'invalid', reason: 'it is not https' };
-  return { kind: 'url', url: `${url.origin}${url.pathname}`.replace(/\/+$/, '') };
+  return { kind: 'url', url: `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/api\/v2$/, '') };
 };
 
 const hostsFor = (crn: KeyCrn, type: EndpointType): readonly [string, ...string[]] => {
@@ -55,13 +68,14 @@ export const kmsEndpoint = (crn: KeyCrn, type: EndpointType, overrides: Readonly
   if (override !== undefined) {
     const parsed = parseBaseUrl(override);
     return parsed.kind === 'url'
-      ? { kind: 'endpoint', baseUrls: [parsed.url] }
+      ? { kind: 'endpoint', baseUrls: [parsed.url], whenUnknown: null }
       : { kind: 'invalid', reason: `kms.endpoints for ${crn.instanceId}: ${parsed.reason}` };
   }
   if (crn.cname === 'staging') {
     return { kind: 'invalid', reason: 'staging has no published endpoint; give one in kms.endpoints' };
   }
-  return { kind: 'endpoint', baseUrls: hostsFor(crn, type) };
+  const whenUnknown = crn.service === 'hs-crypto' ? OLDER_INSTANCE : null;
+  return { kind: 'endpoint', baseUrls: hostsFor(crn, type), whenUnknown };
 };
 
 /**
@@ -71,5 +85,6 @@ export const kmsEndpoint = (crn: KeyCrn, type: EndpointType, overrides: Readonly
 export const iamEndpoint = (setting: string, type: EndpointType): Endpoint => {
   const parsed = parseBaseUrl(setting);
   if (parsed.kind === 'invalid') return { kind: 'invalid', reason: `kms.iam: ${parsed.reason}` };
-  return { kind: 'endpoint', baseUrls: [parsed.url === PUBLIC_IAM && type === 'private' ? PRIVATE_IAM : parsed.url] };
+  const url = parsed.url === PUBLIC_IAM && type === 'private' ? PRIVATE_IAM : parsed.url;
+  return { kind: 'endpoint', baseUrls: [url], whenUnknown: null };
 };

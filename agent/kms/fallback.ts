@@ -37,8 +37,8 @@ export interface Pass extends OpenEvidence {
   readonly intent: 'open' | 'create';
   /** Number of kms entries, at least 1. */
   readonly entries: number;
-  /** Answers to unwrap in this pass, entry by entry; all of them refusals. */
-  readonly unwraps: readonly KmsRefusal[];
+  /** Refusals to unwrap, by entry: of this pass, and of earlier ones when no later answer can change them. */
+  readonly unwraps: ReadonlyMap<number, KmsRefusal>;
   /** Why entry 1 did not wrap, or did not unwrap what it wrapped, in this pass. */
   readonly wrapRefusal: KmsRefusal | null;
 }
@@ -57,25 +57,39 @@ export type NextStep =
   | { readonly do: 'stop'; readonly why: 'configuration'; readonly entry: number; readonly reason: string }
   | { readonly do: 'stop'; readonly why: 'everyEntryRefuses' | 'notTheSameSeed' };
 
-export const startPass = (intent: Pass['intent'], entries: number, unwrappedBy: number | null): Pass => ({
+const isFinal = (refusal: KmsRefusal): boolean =>
+  refusal.kind === 'badCiphertext' || refusal.kind === 'badConfiguration';
+
+/** A new round. An entry whose refusal in the round `before` was final is not asked to unwrap again. */
+export const startPass = (
+  intent: Pass['intent'],
+  entries: number,
+  unwrappedBy: number | null,
+  before: Pass | null = null,
+): Pass => ({
   intent,
   entries,
   firstKey: null,
-  unwraps: [],
+  unwraps: new Map([...(before?.unwraps ?? [])].filter(([, refusal]) => isFinal(refusal))),
   unwrappedBy,
   wrappedByFirst: false,
   wrapRefusal: null,
+});
+
+/** Notes that `entry` did not unwrap the seed. */
+export const withUnwrapRefusal = (pass: Pass, entry: number, refusal: KmsRefusal): Pass => ({
+  ...pass,
+  unwraps: new Map(pass.unwraps).set(entry, refusal),
 });
 
 /**
  * Notes the answer about entry 1's key. A service that gave no usable answer is not asked to unwrap in the same pass:
  * a silent first entry must not keep the second one waiting twice.
  */
-export const withFirstKey = (pass: Pass, firstKey: StateAnswer): Pass => ({
-  ...pass,
-  firstKey,
-  unwraps: firstKey.kind === 'retryable' ? [firstKey] : [],
-});
+export const withFirstKey = (pass: Pass, firstKey: StateAnswer): Pass => {
+  const next = { ...pass, firstKey };
+  return firstKey.kind === 'retryable' && !pass.unwraps.has(0) ? withUnwrapRefusal(next, 0, firstKey) : next;
+};
 
 const waitFor = (entry: number, refusal: KmsRefusal): NextStep => ({
   do: 'wait',
@@ -91,16 +105,15 @@ const ownersNo = (answer: StateAnswer): KmsRefusal | null => {
   return answer.value.state === 'active' ? null : { kind: 'notActive', state: answer.value.state };
 };
 
-const isFinal = (refusal: KmsRefusal): boolean =>
-  refusal.kind === 'badCiphertext' || refusal.kind === 'badConfiguration';
-
 const nextUnwrap = (pass: Pass): NextStep => {
-  if (pass.unwraps.length < pass.entries) return { do: 'unwrap', entry: pass.unwraps.length };
-  const [first] = pass.unwraps;
+  const answers = Array.from({ length: pass.entries }, (_, entry) => ({ entry, refusal: pass.unwraps.get(entry) }));
+  const unasked = answers.find(({ refusal }) => refusal === undefined);
+  if (unasked !== undefined) return { do: 'unwrap', entry: unasked.entry };
+  const first = pass.unwraps.get(0);
   if (first?.kind === 'badConfiguration') return { do: 'stop', why: 'configuration', entry: 0, reason: first.reason };
-  if (pass.unwraps.every(isFinal)) return { do: 'stop', why: 'everyEntryRefuses' };
-  const hopeful = pass.unwraps.findIndex((refusal) => !isFinal(refusal));
-  return waitFor(hopeful, pass.unwraps[hopeful] as KmsRefusal);
+  const hopeful = answers.flatMap(({ entry, refusal }) => (refusal && !isFinal(refusal) ? [{ entry, refusal }] : []));
+  const [soonest] = hopeful;
+  return soonest === undefined ? { do: 'stop', why: 'everyEntryRefuses' } : waitFor(soonest.entry, soonest.refusal);
 };
 
 /** What to do next. `open` and `stop` are final; after `wait` a new pass begins. */

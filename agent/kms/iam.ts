@@ -14,7 +14,10 @@ export type KmsPorts = Pick<Host, 'http' | 'clock' | 'entropy'>;
 
 export type TokenAnswer =
   /** `authorization` is the header value: it has to be a string, so it is made anew for each request. */
-  { readonly kind: 'token'; readonly authorization: string; readonly generation: number } | KmsRefusal;
+  { readonly kind: 'token'; readonly authorization: string; readonly generation: number } | TokenRefusal;
+
+/** `correlationId`: the token service's own name of the request, its header Transaction-Id. */
+export type TokenRefusal = KmsRefusal & { readonly correlationId: string | null };
 
 export interface TokenSource {
   /**
@@ -26,6 +29,11 @@ export interface TokenSource {
 
 /** Of one token request; every caller waits no longer than its own limit. */
 const REQUEST_TIMEOUT_MS = 10_000;
+/**
+ * Until a connection is there and secured: three lost handshake packets (RFC 6298, 1 s doubling). An address that
+ * swallows packets is left before the time of the other kms entries is spent on it.
+ */
+export const CONNECT_TIMEOUT_MS = 4000;
 const MAX_ANSWER_BYTES = 65_536;
 const MAX_TOKEN_BYTES = 16_384;
 /** "IAM tokens are valid for at most 1 hour"; whatever longer is claimed is cut. */
@@ -67,10 +75,18 @@ const formOf = (apiKey: Secret): Secret =>
     });
   });
 
-const notUnderstood = (what: string): KmsRefusal => ({
+const TRANSACTION_ID = /^[A-Za-z0-9_.-]{1,80}$/;
+
+const transactionIdOf = (headers: Readonly<Record<string, string>>): string | null => {
+  const id = headers['transaction-id'];
+  return id !== undefined && TRANSACTION_ID.test(id) ? id : null;
+};
+
+const noToken = (what: string, correlationId: string | null = null): TokenRefusal => ({
   kind: 'retryable',
   reason: `token service: ${what}`,
   afterMs: null,
+  correlationId,
 });
 
 /** Reads the token and its lifetime, and leaves nothing of either in `body`. */
@@ -91,11 +107,11 @@ const parseToken = (body: Buffer): { readonly secret: Secret; readonly lifetimeM
 const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
   let held: HeldToken | null = null;
   let generations = 0;
-  let underway: Promise<KmsRefusal | null> | null = null;
+  let underway: Promise<TokenRefusal | null> | null = null;
   let renewAgainAtMs = 0;
 
   /** Null once `held` is a new token. */
-  const request = async (apiKey: Secret): Promise<KmsRefusal | null> => {
+  const request = async (apiKey: Secret): Promise<TokenRefusal | null> => {
     const startedMs = host.clock.monotonicMs();
     const form = formOf(apiKey);
     const outcome = await host
@@ -105,13 +121,15 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
         headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
         body: form,
         timeoutMs: REQUEST_TIMEOUT_MS,
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
         maxBodyBytes: MAX_ANSWER_BYTES,
       })
       .finally(() => form.wipe());
-    if (outcome.kind === 'failure') return notUnderstood(`${outcome.failure}: ${outcome.detail}`);
-    if (outcome.response.status !== 200) return classifyIam(outcome.response);
+    if (outcome.kind === 'failure') return noToken(`${outcome.failure}: ${outcome.detail}`);
+    const correlationId = transactionIdOf(outcome.response.headers);
+    if (outcome.response.status !== 200) return { ...classifyIam(outcome.response), correlationId };
     const parsed = parseToken(outcome.response.body);
-    if (parsed === null) return notUnderstood('the answer holds no usable token');
+    if (parsed === null) return noToken('the answer holds no usable token', correlationId);
     held?.secret.wipe();
     generations += 1;
     held = {
@@ -121,6 +139,26 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
       endsAtMs: startedMs + parsed.lifetimeMs - EXPIRY_MARGIN_MS,
     };
     return null;
+  };
+
+  const obtain = async (apiKey: Secret): Promise<TokenRefusal | null> => {
+    const refusal = await request(apiKey);
+    if (refusal === null) return null;
+    renewAgainAtMs = host.clock.monotonicMs() + RENEW_AGAIN_MS;
+    if (refusal.kind !== 'retryable') {
+      // The API key is no longer accepted: its token must not outlive it here.
+      held?.secret.wipe();
+      held = null;
+    }
+    return refusal;
+  };
+
+  /** The one request that is under way, for every caller. */
+  const renewal = (apiKey: Secret): Promise<TokenRefusal | null> => {
+    underway ??= obtain(apiKey).finally(() => {
+      underway = null;
+    });
+    return underway;
   };
 
   const usable = (refused: number | null): HeldToken | null =>
@@ -134,31 +172,23 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
 
   return {
     token: async (apiKey, limits, refused) => {
-      const now = host.clock.monotonicMs();
-      const before = usable(refused);
-      if (before !== null && now < Math.max(before.renewAtMs, renewAgainAtMs)) return handOut(before);
-      underway ??= request(apiKey).finally(() => {
-        underway = null;
-      });
-      const refusal = await withinTime(
+      const nowMs = host.clock.monotonicMs();
+      const ready = usable(refused);
+      if (ready !== null) {
+        const answer = handOut(ready);
+        // In the background: nobody waits for a new token while the old one serves.
+        if (nowMs >= Math.max(ready.renewAtMs, renewAgainAtMs)) void renewal(apiKey).catch(() => {});
+        return answer;
+      }
+      const outcome = await withinTime(
         host.clock,
         limits.timeoutMs,
-        underway.then((given) => given ?? 'renewed'),
+        renewal(apiKey).then((refusal) => refusal ?? 'renewed'),
       );
+      if (outcome === null) return noToken('timeout: no answer in time');
+      if (outcome !== 'renewed') return outcome;
       const token = usable(refused);
-      if (refusal === 'renewed' && token !== null) return handOut(token);
-      if (refusal !== null && refusal !== 'renewed' && refusal.kind !== 'retryable') {
-        // The API key is no longer accepted: its token must not outlive it here.
-        held?.secret.wipe();
-        held = null;
-        return refusal;
-      }
-      if (token !== null) {
-        renewAgainAtMs = host.clock.monotonicMs() + RENEW_AGAIN_MS;
-        return handOut(token);
-      }
-      if (refusal === null) return notUnderstood('timeout: no answer in time');
-      return refusal === 'renewed' ? notUnderstood('the new token has already ended') : refusal;
+      return token === null ? noToken('the new token has already ended') : handOut(token);
     },
   };
 };

@@ -4,6 +4,14 @@ interface Reason {
   readonly reason: string;
 }
 
+/** What the support of a key service asks for; null when no request was made. */
+interface Traceable {
+  readonly correlationId: string | null;
+}
+
+const traced = (correlationId: string | null): string =>
+  correlationId === null ? '' : `, correlation id ${correlationId}`;
+
 interface OfVolume {
   /** Volume key of the contract. */
   readonly volume: string;
@@ -81,23 +89,21 @@ export const kmsMessages = {
       readonly entry: number;
       readonly operation: string;
       readonly times: number;
-      readonly correlationId: string | null;
-    }
+    } & Traceable
   >({
     id: 'TSD06006E',
     component: 'hpcr-disk-mount',
     text: ({ entry, operation, reason, times, correlationId }) =>
-      `kms entry ${entry}, ${operation}: ${reason}${times > 1 ? ` (${times} times)` : ''}` +
-      `${correlationId === null ? '' : `, correlation id ${correlationId}`}`,
+      `kms entry ${entry}, ${operation}: ${reason}${times > 1 ? ` (${times} times)` : ''}${traced(correlationId)}`,
     systemAction: 'the attempt changed nothing',
     userAction: 'give the correlation id to the support of the key service',
     exit: 3,
   }),
-  KMS_WAITING: message<OfVolume & Reason & { readonly secondsLeft: number }>({
+  KMS_WAITING: message<OfVolume & Reason & Traceable & { readonly secondsLeft: number }>({
     id: 'TSD06007W',
     component: 'hpcr-disk-mount',
-    text: ({ volume, reason, secondsLeft }) =>
-      `volume ${volume} waits for its root key, ${secondsLeft} s left: ${reason}`,
+    text: ({ volume, reason, secondsLeft, correlationId }) =>
+      `volume ${volume} waits for its root key, ${secondsLeft} s left: ${reason}${traced(correlationId)}`,
     systemAction: 'the key service is asked again until kmsTimeout is over; then the guest shuts down',
     userAction: 'enable the root key, or mend the way to the key service',
   }),

@@ -3,7 +3,7 @@ import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { Attempts } from './attempts.ts';
 import type { CallLimits, KeyBackend, KmsAnswer, WrappedSeed } from './backend.ts';
-import { type NextStep, nextStep, type Pass, startPass, withFirstKey } from './fallback.ts';
+import { type NextStep, nextStep, type Pass, startPass, withFirstKey, withUnwrapRefusal } from './fallback.ts';
 import { type FinalStep, giveUp } from './give-up.ts';
 import { bootPolling, retryDelayMs } from './retry.ts';
 import { withinTime } from './time-limit.ts';
@@ -11,6 +11,7 @@ import { withinTime } from './time-limit.ts';
 export interface WaitingFacts {
   readonly volume: string;
   readonly reason: string;
+  readonly correlationId: string | null;
   readonly secondsLeft: number;
 }
 
@@ -82,6 +83,8 @@ export const obtainSeed = async (
   const beganMs = host.clock.monotonicMs();
   const singlePass = beganMs >= deadlineMs;
   const attempts = new Attempts();
+  /** By entry: the correlation id of its latest answer. */
+  const lastIds = new Map<number, string | null>();
   let held: Held | null = null;
   let noticedMs: number | null = null;
   let askedAtMs = beganMs;
@@ -103,6 +106,7 @@ export const obtainSeed = async (
       afterMs: null,
       correlationId: null,
     };
+    lastIds.set(entryIndex, known.correlationId);
     return attempts.observe(entryIndex, operation, known);
   };
 
@@ -121,7 +125,7 @@ export const obtainSeed = async (
 
   const unwrap = async (pass: Pass, entry: number, wrapped: string): Promise<Pass> => {
     const answer = await ask(entry, 'unwrap', (backend, limits) => backend.unwrap(wrapped, limits));
-    if (answer.kind !== 'done') return { ...pass, unwraps: [...pass.unwraps, answer] };
+    if (answer.kind !== 'done') return withUnwrapRefusal(pass, entry, answer);
     const { seed3, keyVersion, rewrapped } = answer.value;
     held = { seed3, entryIndex: entry, wrapped: entry === 0 ? { wrapped, keyVersion } : null };
     if (entry === 0 && rewrapped !== null) {
@@ -166,9 +170,11 @@ export const obtainSeed = async (
   };
 
   /** One pass: ends with `open`, `wait` or `stop`, or with the deadline. */
-  const runPass = async (): Promise<{ readonly pass: Pass; readonly step: FinalStep | { readonly do: 'open' } }> => {
+  const runPass = async (
+    before: Pass | null,
+  ): Promise<{ readonly pass: Pass; readonly step: FinalStep | { readonly do: 'open' } }> => {
     askedAtMs = host.clock.monotonicMs();
-    let pass = startPass(stored === null ? 'create' : 'open', backends.length, held?.entryIndex ?? null);
+    let pass = startPass(stored === null ? 'create' : 'open', backends.length, held?.entryIndex ?? null, before);
     for (;;) {
       const step = nextStep(pass);
       if (step.do === 'open' || step.do === 'stop' || step.do === 'wait') return { pass, step };
@@ -183,7 +189,12 @@ export const obtainSeed = async (
     const now = host.clock.monotonicMs();
     if (noticedMs !== null && now - noticedMs < WAITING_NOTICE_MS) return;
     noticedMs = now;
-    const facts = { volume, reason: `kms entry ${entry + 1}: ${reason}`, secondsLeft: Math.ceil(leftMs() / 1000) };
+    const facts = {
+      volume,
+      reason: `kms entry ${entry + 1}: ${reason}`,
+      correlationId: lastIds.get(entry) ?? null,
+      secondsLeft: Math.ceil(leftMs() / 1000),
+    };
     host.journal.message('KMS_WAITING', facts);
     request.onWaiting?.(facts);
   };
@@ -196,8 +207,10 @@ export const obtainSeed = async (
   };
 
   try {
+    let before: Pass | null = null;
     for (let round = 1; ; round += 1) {
-      const { pass, step } = await runPass();
+      const { pass, step } = await runPass(before);
+      before = pass;
       if (step.do === 'open') return opened();
       if (step.do === 'wait' && !singlePass && leftMs() > 0) {
         notice(step.entry, step.reason);

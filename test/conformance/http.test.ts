@@ -7,6 +7,7 @@ import { makeHttp } from '../../agent/host/http.ts';
 import { serveHttp } from '../../agent/host/http-server.ts';
 import type { HttpOutcome, ServerReply, ServerRequest } from '../../agent/ports.ts';
 import { Secret } from '../../agent/secret.ts';
+import { blackHole } from './black-hole.ts';
 import { makeCa } from './key-service.ts';
 
 const http = makeHttp({ extraCa: [], proxy: null });
@@ -113,6 +114,30 @@ t.test('each trouble has its own name', async (t) => {
   t.match(await get(await raw(t, 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc')), { failure: 'interrupted' });
 });
 
+t.test('a limit for the connection alone: what swallows packets, and who shakes no hands, is left early', async (t) => {
+  const hole = `127.0.0.1:${await blackHole(t)}`;
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => silent.close());
+  const address = silent.address();
+  const mute = `127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  const slow = await serving(t, () => ({ kind: 'hang' }));
+  const rows: [string, string, number, number, string][] = [
+    ['packets are swallowed', `http://${hole}/`, 200, 5000, 'connect'],
+    ['packets are swallowed, https', `https://${hole}/`, 200, 5000, 'connect'],
+    ['no handshake', `https://${mute}/`, 200, 5000, 'tls'],
+    ['the whole limit is the shorter one', `https://${mute}/`, 5000, 200, 'tls'],
+    ['a connection, and then silence', slow, 100, 600, 'timeout'],
+  ];
+  for (const [name, url, connectTimeoutMs, timeoutMs, failure] of rows) {
+    const beganMs = performance.now();
+    const outcome = await http({ method: 'GET', url, headers: {}, timeoutMs, connectTimeoutMs, maxBodyBytes: 1000 });
+    const tookMs = performance.now() - beganMs;
+    t.match(outcome, { kind: 'failure', failure, detail: /127\.0\.0\.1:\d+ in time$/ }, name);
+    t.ok(tookMs >= (failure === 'timeout' ? 550 : 150) && tookMs < 2500, `${name}: ${Math.round(tookMs)} ms`);
+  }
+});
+
 t.test('addresses that are refused before anything is sent', async (t) => {
   const rows = [
     'http://10.0.2.2/',
@@ -202,7 +227,7 @@ t.test('https goes through the configured proxy, end to end; what the proxy does
   const refusing = await proxied(t, (socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'));
   t.match(await through(refusing.url), { kind: 'failure', failure: 'connect' });
   const silent = await proxied(t, () => {});
-  t.match(await through(silent.url), { kind: 'failure', failure: 'timeout' });
+  t.match(await through(silent.url), { kind: 'failure', failure: 'connect' });
   t.match(await through('http://127.0.0.1:9'), { kind: 'failure', failure: 'connect' });
 
   const url = await serving(t, () => reply(200, 'plain'));

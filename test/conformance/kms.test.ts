@@ -11,6 +11,7 @@ import { backendFor } from '../../agent/kms/backends.ts';
 import { obtainSeed } from '../../agent/kms/obtain-seed.ts';
 import type { SendHttp } from '../../agent/ports.ts';
 import { Secret } from '../../agent/secret.ts';
+import { blackHole } from './black-hole.ts';
 import { makeCa, type Served, serve, triseed, triseedKms } from './key-service.ts';
 
 /** The services are processes of their own; on a busy machine each takes its time to start. */
@@ -251,6 +252,40 @@ t.test('faults reach the client as what they are', async (t) => {
   }
   t.match(await state(), { kind: 'done' });
   t.equal(await served.stop('SIGINT'), 0, 'a request that is still delayed does not keep it');
+});
+
+t.test('a first entry that swallows packets costs four seconds, not the time of the second one', async (t) => {
+  const folder = t.testdir();
+  const served = await serve(['--api-key-file', `${folder}/api-key`]);
+  t.teardown(() => served.stop('SIGKILL'));
+  const owner = ownerOf(served, `${folder}/api-key`);
+  const key = await owner.create();
+  const stored = await owner.backend(key).wrap(Secret.fromText(SEED));
+  if (stored.kind !== 'done') throw new Error(stored.kind);
+  const swallowing = ownerOf({ ...served, url: `http://127.0.0.1:${await blackHole(t)}` }, `${folder}/api-key`);
+  const beganMs = clock.monotonicMs();
+  const askedAfterMs: number[] = [];
+  const second = owner.backend(key);
+  const entries: KeyBackend[] = [
+    swallowing.backend(key),
+    {
+      ...second,
+      unwrap: (wrapped, limits) => {
+        askedAfterMs.push(clock.monotonicMs() - beganMs);
+        return second.unwrap(wrapped, limits);
+      },
+    },
+  ];
+  const work = obtainSeed({ clock, entropy, journal }, entries, {
+    volume: 'data',
+    stored: stored.value.wrapped,
+    kmsTimeoutMinutes: 0,
+    startedAtMs: beganMs,
+  });
+  await t.rejects(work, { code: 'KMS_UNREACHABLE', cause: { errors: [{ message: /connect: no connection to/ }] } });
+  t.equal(askedAfterMs.length, 1);
+  t.ok((askedAfterMs[0] ?? 0) < 6000, `the second entry was asked after ${askedAfterMs[0]} ms`);
+  await served.stop();
 });
 
 t.test('a service that was started again at the same address is found at once', async (t) => {

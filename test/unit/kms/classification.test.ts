@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { classifyIam, classifyKms, describeRefusal, errorReasonOf, keyStateOf } from '../../../agent/kms/classify.ts';
+import {
+  classifyIam,
+  classifyKms,
+  describeRefusal,
+  errorReasonOf,
+  keyStateOf,
+  refusalTable,
+} from '../../../agent/kms/classify.ts';
 import { bootPolling, parseRetryAfter, retryDelayMs } from '../../../agent/kms/retry.ts';
+import { keyServiceBody, keyServiceRefusals, tokenServiceBody, tokenServiceRefusals } from './documented-refusals.ts';
 
 const kmsBody = (code: string, field?: string): string =>
   JSON.stringify({
@@ -21,6 +29,33 @@ const plain401 = JSON.stringify({
 });
 const html = '<html><body>no healthy upstream</body></html>';
 
+t.test('every documented refusal has a row of its own, and every row is documented', async (t) => {
+  for (const refusal of keyServiceRefusals) {
+    const { situation, status, code, means } = refusal;
+    const answer = { status, headers: {}, body: Buffer.from(keyServiceBody(refusal)) };
+    t.match(classifyKms(answer), { kind: means }, `${status} ${code}: ${situation}`);
+    t.ok(
+      refusalTable.some(([rowStatus, rowCode]) => rowStatus === status && rowCode === code),
+      `${status} ${code}: decided on purpose`,
+    );
+    // Neither a gateway's page nor other words change what the status and the code say.
+    if (code === null) t.equal(classifyKms({ ...answer, body: Buffer.from(html) }).kind, means, `${status} as a page`);
+    const reworded = keyServiceBody(refusal).replace('Wording', 'Mots').replace('words', 'autres mots');
+    t.equal(classifyKms({ ...answer, body: Buffer.from(reworded) }).kind, means, `${status} ${code} in other words`);
+  }
+  const documented = new Set(keyServiceRefusals.map(({ status, code }) => `${status} ${code}`));
+  // Rows for a status as such stand behind the codes of that status.
+  const bare = ['403 null', '404 null', '410 null'];
+  for (const [status, code] of refusalTable) {
+    t.ok(documented.has(`${status} ${code}`) || bare.includes(`${status} ${code}`), `${status} ${code} is documented`);
+  }
+  for (const refusal of tokenServiceRefusals) {
+    const { situation, status, code, means } = refusal;
+    const body = Buffer.from(tokenServiceBody(refusal));
+    t.match(classifyIam({ status, headers: {}, body }), { kind: means }, `${status} ${code}: ${situation}`);
+  }
+});
+
 t.test('answers of the key service mean what the documentation says', async (t) => {
   const rows: [number, string, string, object?][] = [
     [401, plain401, 'denied', { by: 'kms' }],
@@ -38,7 +73,9 @@ t.test('answers of the key service mean what the documentation says', async (t) 
     [410, '', 'gone'],
     [422, kmsBody('UNPROCESSABLE_CIPHERTEXT_ERR'), 'badCiphertext'],
     [422, kmsBody('INVALID_SIG_EXP_ERR'), 'badCiphertext'],
-    [422, kmsBody('KEY_INVALID_STATE_ERR'), 'retryable'],
+    [422, kmsBody('SOME_NEW_ERR'), 'retryable'],
+    [409, kmsBody('SOME_NEW_ERR'), 'retryable'],
+    [400, kmsBody('SOME_NEW_ERR'), 'retryable'],
     [400, kmsBody('INVALID_FIELD_ERR', 'ciphertext'), 'badCiphertext'],
     [400, kmsBody('INVALID_FIELD_ERR', 'plaintext'), 'badConfiguration'],
     [400, kmsBody('INVALID_FIELD_ERR'), 'badConfiguration'],

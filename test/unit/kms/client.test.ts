@@ -91,11 +91,34 @@ t.test('one token serves all volumes and entries of an API key, and is renewed a
   await two.keyState();
   t.equal(tokens, 1);
   await clock.advance(2000);
-  await one.keyState();
-  t.equal(tokens, 2);
+  await Promise.all([one.keyState(), two.keyState(), one.keyState()]);
+  t.equal(tokens, 2, 'one renewal, whoever notices');
+  await clock.advance(0);
+  await two.keyState();
   t.equal(sent.at(-1)?.headers.authorization, 'Bearer tok2');
+  t.equal(tokens, 2);
   await backendFor(host, entry('another-key-9876'), settings).keyState();
   t.equal(tokens, 3, 'another API key has a token of its own');
+});
+
+t.test('nobody waits for a renewal while the old token serves', async (t) => {
+  const clock = manualClock();
+  let tokens = 0;
+  const { backend, sent } = client(
+    (request) => (isToken(request) ? (++tokens === 1 ? token('tok1', 1000) : 'hang') : metadata()),
+    { clock },
+  );
+  await backend.keyState();
+  await clock.advance(801_000);
+  const beganMs = clock.monotonicMs();
+  t.match(await backend.keyState(), { kind: 'done' });
+  t.match(await backend.keyState(), { kind: 'done' });
+  t.equal(clock.monotonicMs(), beganMs);
+  t.equal(tokens, 2, 'the renewal is under way');
+  t.equal(sent.filter(({ headers }) => headers.authorization === 'Bearer tok1').length, 3);
+  await clock.advance(189_000);
+  const late = backend.keyState({ timeoutMs: 3000 });
+  t.match(await clock.run(late), { kind: 'retryable', reason: /^token service: / }, 'until it ends');
 });
 
 t.test(
@@ -179,9 +202,11 @@ t.test('an API key that is withdrawn takes its cached token with it', async (t) 
   );
   await backend.keyState();
   await clock.advance(801_000);
+  t.match(await backend.keyState(), { kind: 'done' }, 'the request that noticed that a renewal is due');
+  await clock.advance(0);
   t.match(await backend.keyState(), { kind: 'denied', by: 'iam' });
   t.match(await backend.keyState(), { kind: 'denied', by: 'iam' });
-  t.equal(sent.filter((request) => !isToken(request)).length, 1, 'the old token is not sent any more');
+  t.equal(sent.filter((request) => !isToken(request)).length, 2, 'the old token is not sent any more');
 });
 
 t.test('the limit of a call covers the token as well', async (t) => {
@@ -270,6 +295,37 @@ t.test('answers are read strictly', async (t) => {
     t.match(await always(given).backend.keyState(), expected, `metadata: ${name}`);
 });
 
+t.test('every answer and every failure carries the name of its request', async (t) => {
+  const rows: [string, FakeAnswer, FakeAnswer, RegExp | null][] = [
+    ['as the service names it', token('tok'), { status: 409, headers: { 'correlation-id': 'theirs' } }, /^theirs$/],
+    ['as we named it', token('tok'), { status: 409 }, /^uuid-\d+$/],
+    ['a name that is none', token('tok'), { status: 409, headers: { 'correlation-id': 'a\u001b[2J' } }, /^uuid-\d+$/],
+    ['no answer', token('tok'), { failure: 'interrupted' }, /^uuid-\d+$/],
+    ['the token service', { status: 503, headers: { 'transaction-id': 'tx.1-2_3' } }, metadata(), /^tx\.1-2_3$/],
+    ['no answer of the token service', { failure: 'connect' }, metadata(), null],
+  ];
+  for (const [name, iam, kms, expected] of rows) {
+    const { backend, sent } = client((request) => (isToken(request) ? iam : kms));
+    const { correlationId } = await backend.keyState();
+    if (expected === null) t.equal(correlationId, null, name);
+    else t.match(correlationId, expected, name);
+    if (correlationId?.startsWith('uuid-')) t.equal(sent.at(-1)?.headers['correlation-id'], correlationId);
+  }
+});
+
+t.test('a host without an address: older instances get advice, others the bare failure', async (t) => {
+  const crn = `crn:v1:bluemix:public:hs-crypto:eu-de:a/00:${INSTANCE}:key:${KEY}`;
+  const reason = async (given: KmsEntry) => {
+    const { backend } = client((request) => (isToken(request) ? token('tok') : { failure: 'lookup' }), {
+      entry: given,
+    });
+    const answer = await backend.keyState();
+    return answer.kind === 'retryable' ? answer.reason : answer.kind;
+  };
+  t.match(await reason({ ...entry(), crn }), /^lookup: .*kms\.endpoints/);
+  t.notMatch(await reason(entry()), /kms\.endpoints/);
+});
+
 t.test('a stored text that is no base64 never leaves the guest', async (t) => {
   for (const text of ['', 'abc', 'a b=', 'abcd\n', '{"ciphertext":1}', 'A'.repeat(4100)]) {
     const { backend, sent } = always(metadata());
@@ -295,6 +351,14 @@ t.test(
     t.equal(found.sent.filter((request) => request.url.startsWith('https://us-south.')).length, 1, 'and then kept');
 
     t.match(await hosts(unknownKey, { failure: 'lookup' }).backend.keyState(), { kind: 'gone' }, 'no such host');
+    t.match(
+      await hosts({ failure: 'connect' }, metadata()).backend.keyState(),
+      { kind: 'done' },
+      'only its own is near',
+    );
+    const away = await hosts({ failure: 'connect' }, { failure: 'lookup' }).backend.keyState();
+    t.match(away, { kind: 'retryable', reason: /^connect/ }, 'the regional host in trouble');
+    t.match(await hosts({ failure: 'timeout' }, metadata()).backend.keyState(), { kind: 'retryable' });
     t.match(await hosts({ status: 401 }, metadata({ state: 2 })).backend.keyState(), { value: { state: 'suspended' } });
     t.match(await hosts({ status: 401 }, { status: 401 }).backend.keyState(), { kind: 'denied' });
     const standard = hosts(metadata({ state: 2 }), metadata());

@@ -10,6 +10,7 @@ import {
   type StateAnswer,
   startPass,
   withFirstKey,
+  withUnwrapRefusal,
 } from '../../../agent/kms/fallback.ts';
 
 const done = (state: KeyState): StateAnswer => ({ kind: 'done', value: { state }, correlationId: null });
@@ -65,7 +66,7 @@ const play = (start: Pass, first: StateAnswer, unwraps: readonly (KmsRefusal | '
     if (step.do === 'readState') pass = withFirstKey(pass, first);
     else if (step.do === 'unwrap') {
       const answer = unwraps[step.entry] ?? 'seed';
-      pass = answer === 'seed' ? { ...pass, unwrappedBy: step.entry } : { ...pass, unwraps: [...pass.unwraps, answer] };
+      pass = answer === 'seed' ? { ...pass, unwrappedBy: step.entry } : withUnwrapRefusal(pass, step.entry, answer);
     } else if (step.do === 'wrap' || step.do === 'generate') {
       pass =
         wrap === 'ok'
@@ -145,4 +146,21 @@ t.test('a silent first entry is not asked to unwrap in the same pass', async (t)
   const { steps, step } = play(startPass('open', 3, null), refused(away), [], 'ok');
   t.same(steps, ['readState', 'unwrap 1', 'wait']);
   t.match(step, { do: 'wait', entry: 0, afterMs: 5000 }, 'the seed of entry 2 waits for entry 1');
+});
+
+t.test('what is final is not asked again in a later pass', async (t) => {
+  const away: KmsRefusal = { kind: 'retryable', reason: 'timeout', afterMs: null };
+  const bad: KmsRefusal = { kind: 'badCiphertext' };
+  const wrong: KmsRefusal = { kind: 'badConfiguration', reason: 'not a root key' };
+  const gone: KmsRefusal = { kind: 'gone' };
+  const answers = [bad, away, wrong, gone];
+  const first = play(startPass('open', 4, null), done('active'), answers, 'ok');
+  t.same(first.steps, ['readState', 'unwrap 0', 'unwrap 1', 'unwrap 2', 'unwrap 3', 'wait']);
+  const second = play(startPass('open', 4, null, first.pass), done('active'), answers, 'ok');
+  t.same(second.steps, ['readState', 'unwrap 1', 'unwrap 3', 'wait']);
+  const late = play(startPass('open', 4, null, second.pass), done('active'), [bad, bad, wrong, bad], 'ok');
+  t.same(late.steps, ['readState', 'unwrap 1', 'unwrap 3', 'stop']);
+  t.match(late.step, { why: 'everyEntryRefuses' });
+  const silent = play(startPass('open', 4, null, first.pass), refused(away), answers, 'ok');
+  t.same(silent.steps, ['readState', 'unwrap 1', 'unwrap 3', 'wait'], 'nor when the first entry falls silent');
 });

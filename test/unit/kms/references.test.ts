@@ -69,6 +69,14 @@ t.test('hosts follow from service, region, type and override', async (t) => {
     ['kms:us-south', 'public', { [INSTANCE]: 'http://127.0.0.1:8080/' }, ['http://127.0.0.1:8080']],
     ['kms:us-south', 'public', { [INSTANCE]: 'https://10.0.2.2:8443/kp' }, ['https://10.0.2.2:8443/kp']],
     ['kms:us-south', 'public', { other: 'http://127.0.0.1:8080' }, ['https://us-south.kms.cloud.ibm.com', '…']],
+    [
+      'hs-crypto:eu-de',
+      'public',
+      { [INSTANCE]: 'https://api.eu-de.hs-crypto.cloud.ibm.com:11399' },
+      ['https://api.eu-de.hs-crypto.cloud.ibm.com:11399'],
+    ],
+    ['hs-crypto:eu-de', 'public', { [INSTANCE]: 'api.eu-de.hs-crypto.cloud.ibm.com:11399' }, null],
+    ['kms:us-south', 'public', { [INSTANCE]: 'https://10.0.2.2/kp/api/v2/' }, ['https://10.0.2.2/kp']],
     ['kms:us-south', 'public', { [INSTANCE]: 'http://10.0.2.2:8080' }, null],
   ];
   for (const [place, type, overrides, expected] of rows) {
@@ -86,6 +94,18 @@ t.test('hosts follow from service, region, type and override', async (t) => {
   t.equal(kmsEndpoint(staging.crn, 'public', {}).kind, 'invalid', 'staging has no published host');
   t.equal(kmsEndpoint(staging.crn, 'public', { [INSTANCE]: 'https://localhost' }).kind, 'endpoint');
   t.equal(kmsEndpoint(staging.crn, 'public', Object.create({ [INSTANCE]: 'https://x' })).kind, 'invalid', 'own only');
+});
+
+t.test('an address with a port of its own is never guessed; the advice is to give it', async (t) => {
+  const advice = (place: string, overrides: Record<string, string> = {}) => {
+    const parsed = parseKeyCrn(good.replace('kms:us-south', place));
+    if (parsed.kind !== 'crn') throw new Error(place);
+    const found = kmsEndpoint(parsed.crn, 'public', overrides);
+    return found.kind === 'endpoint' ? found.whenUnknown : found.kind;
+  };
+  t.match(advice('hs-crypto:us-east'), /kms\.endpoints/);
+  t.equal(advice('kms:us-east'), null);
+  t.equal(advice('hs-crypto:us-east', { [INSTANCE]: 'https://kms.example' }), null, 'it was given');
 });
 
 t.test('the private entry type moves only the published token service', async (t) => {
@@ -115,6 +135,8 @@ t.test('base URLs: plain http stays on the machine', async (t) => {
     ['https://kms.example/?x=1', false],
     ['https://kms.example/#x', false],
     ['kms.example', false],
+    ['kms.example:443', false],
+    ['https:kms.example', false],
     ['', false],
   ];
   for (const [text, ok] of rows) t.equal(parseBaseUrl(text).kind, ok ? 'url' : 'invalid', text);

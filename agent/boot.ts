@@ -12,7 +12,7 @@ import { AgentError } from './errors.ts';
 import { handOverToDaemon } from './keyd/write-hand-over.ts';
 import type { Host } from './ports.ts';
 import { Secret } from './secret.ts';
-import { type AppliedVolume, closeVolume } from './volumes/apply.ts';
+import { type AppliedVolume, closeVolumes } from './volumes/apply.ts';
 import { applyAll, type Opened, prepareAll, rehearseAll } from './volumes/open-all.ts';
 import { openedPath, renderOpened } from './volumes/opened-record.ts';
 import type { Plan } from './volumes/plan.ts';
@@ -107,7 +107,7 @@ const handOver = async (
     await handOverToDaemon(host, settings, volumes, opened);
     return applied;
   } catch (error) {
-    for (const volume of applied) await closeVolume(host, volume);
+    await closeVolumes(host, applied);
     throw error;
   }
 };

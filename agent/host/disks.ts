@@ -115,6 +115,7 @@ const openDevice: Disks['open'] = async (path, access) => {
           .catch((cause: unknown) => {
             throw failed('write', path, cause);
           });
+        if (bytesWritten === 0) throw failed('write', path, 'nothing was written');
         done += bytesWritten;
       }
     },
@@ -123,7 +124,10 @@ const openDevice: Disks['open'] = async (path, access) => {
         throw failed('write', path, cause);
       });
     },
-    close: () => handle.close(),
+    close: () =>
+      handle.close().catch((cause: unknown) => {
+        throw failed(access === 'read' ? 'read' : 'write', path, cause);
+      }),
   };
   return device;
 };

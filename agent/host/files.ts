@@ -87,7 +87,14 @@ const writeSparse: Files['writeSparse'] = async (path, sizeBytes, pieces, mode) 
     const handle = await open(path, 'wx', mode);
     try {
       await handle.truncate(sizeBytes);
-      for (const { offset, bytes } of pieces) await handle.write(bytes, 0, bytes.length, offset);
+      for (const { offset, bytes } of pieces) {
+        // A full file system takes the part that fits and only refuses what comes then, write(2).
+        for (let done = 0; done < bytes.length; ) {
+          const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done);
+          if (bytesWritten === 0) throw new Error('nothing was written');
+          done += bytesWritten;
+        }
+      }
     } finally {
       await handle.close();
     }

@@ -6,6 +6,7 @@ import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { changePassphrase } from './change-passphrase.ts';
+import { closeMapping, dropHeader } from './close-volume.ts';
 import * as commands from './commands.ts';
 import type { DeviceWrite } from './device-bytes.ts';
 import { tableObjection } from './dm-table.ts';
@@ -68,10 +69,12 @@ const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Pr
   );
   const result = await host.run(command);
   const meaning = commands.cryptsetupMeaning(result.exit);
+  // Whoever was killed may have made the mapping by then.
+  if (meaning === 'done' || result.exit === null) progress.mapping = step.mapping;
   if (meaning !== 'done') throw failure('LUKS_OPEN_FAILED', progress, `cryptsetup ${commands.complaintOf(result)}`);
-  progress.mapping = step.mapping;
   await host.run(commands.settleDevices());
   const table = await host.run(commands.dmTable(step.mapping));
+  if (table.exit !== 0) throw failure('VOLUME_TABLE_MISMATCH', progress, `dmsetup ${commands.complaintOf(table)}`);
   const target = await host.disks.open(progress.targetPath, 'read');
   await target.close();
   const objection = tableObjection(table.stdout.toString('latin1'), header, target.sizeBytes);
@@ -188,13 +191,14 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
   }
 };
 
-/** Unmounts and closes a volume that was opened, as far as possible: the machine is about to go down. */
-export const closeVolume = async (host: Host, { mount: path, mapping }: AppliedVolume): Promise<void> => {
-  await host.run(commands.unmountVolume(path));
-  await host.run(commands.dmRemove(mapping));
+/** Unmounts and closes volumes that were opened, as far as possible: the machine is about to go down. */
+export const closeVolumes = async (host: Host, volumes: readonly AppliedVolume[]): Promise<void> => {
+  // A volume mounted inside another one has the longer path and must go first.
+  for (const { volume, mapping, mount } of volumes.toSorted((a, b) => b.mount.length - a.mount.length))
+    await closeMapping(host, { volume, mapping, mounted: mount });
 };
 
-/** Applies the plan. On failure the mapping is removed again before the error leaves. */
+/** Applies the plan. On failure the volume is unmounted and closed again before the error leaves. */
 export const applyPlan = async (
   host: Host,
   given: {
@@ -222,10 +226,11 @@ export const applyPlan = async (
   try {
     for (const step of plan.steps) await perform(progress, step);
   } catch (error) {
-    if (progress.mapping !== null) await host.run(commands.dmRemove(progress.mapping));
+    const { mapping } = progress;
+    if (mapping !== null) await closeMapping(host, { volume: volume.key, mapping, mounted: null });
     throw error;
   } finally {
-    await host.files.remove(headerPath(given.run, volume.key));
+    await dropHeader(host, given.run, volume.key);
   }
   const header = insist(progress.header, 'a header');
   host.journal.message(plan.seeds === 3 ? 'VOLUME_ENCRYPTED_WITH_KMS' : 'VOLUME_ENCRYPTED', { volume: volume.key });

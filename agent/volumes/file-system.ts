@@ -30,21 +30,23 @@ export const makeFilesystem = async (
   }
 };
 
-/** A file system that stays smaller is no reason to keep the data away from the workload. */
+/** A file system that stays smaller is no reason to keep the data away from the workload: what hinders is journalled. */
 const growWhenSmaller = async (
   host: Host,
   { volume, path }: OpenedVolume,
   { filesystem, mount }: Extract<Step, { do: 'mount' }>,
 ): Promise<void> => {
-  const device = await host.disks.open(path, 'read');
+  const notGrown = (detail: string): void => host.journal.message('VOLUME_FILESYSTEM_NOT_GROWN', { volume, detail });
   try {
-    if (!(await hasRoomToGrow(device.read, device.sizeBytes, filesystem))) return;
+    const device = await host.disks.open(path, 'read');
+    const { sizeBytes: bytes } = device;
+    const hasRoom = await hasRoomToGrow(device.read, bytes, filesystem).finally(() => device.close());
+    if (!hasRoom) return;
     const result = await host.run(commands.growFilesystem(filesystem, path, mount));
-    const facts = { volume, bytes: device.sizeBytes };
-    if (result.exit === 0) host.journal.message('VOLUME_FILESYSTEM_GROWN', facts);
-    else host.journal.message('VOLUME_FILESYSTEM_NOT_GROWN', { ...facts, detail: commands.complaintOf(result) });
-  } finally {
-    await device.close();
+    if (result.exit === 0) host.journal.message('VOLUME_FILESYSTEM_GROWN', { volume, bytes });
+    else notGrown(commands.complaintOf(result));
+  } catch (error) {
+    notGrown(error instanceof Error ? error.message : String(error));
   }
 };
 

@@ -126,13 +126,19 @@ export const volumeMessages = {
     systemAction: 'boot goes on',
     userAction: 'none',
   }),
-  VOLUME_FILESYSTEM_NOT_GROWN: message<{ readonly volume: string; readonly bytes: number; readonly detail: string }>({
+  VOLUME_FILESYSTEM_NOT_GROWN: message<Refused>({
     id: 'TSD07063W',
     component: 'hpcr-disk-mount',
-    text: ({ volume, bytes, detail }) =>
-      `the file system of volume ${volume} could not be grown to ${bytes} bytes: ${detail}`,
+    text: ({ volume, detail }) => `the file system of volume ${volume} could not be grown: ${detail}`,
     systemAction: 'the volume is mounted with its file system as large as before; the next boot tries again',
     userAction: 'see the cause; the tool that grows the file system must be in the image',
+  }),
+  VOLUME_LEFT_OPEN: message<{ readonly volume: string }>({
+    id: 'TSD07079W',
+    component: 'hpcr-disk-mount',
+    text: ({ volume }) => `volume ${volume} could not be closed again after an error`,
+    systemAction: 'its mapping stays until the guest goes down, which a failed boot makes it do',
+    userAction: 'see the error that came before',
   }),
   LUKS_PASSWORD_CHANGE_FAILED: message<Refused>({
     id: 'HPL02125E',

@@ -2,7 +2,7 @@
 import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
-import { type AppliedVolume, applyPlan, closeVolume } from './apply.ts';
+import { type AppliedVolume, applyPlan, closeVolumes } from './apply.ts';
 import { derivesKeys } from './commands.ts';
 import { guardPlan } from './guard.ts';
 import { type Plan, renderSteps } from './plan.ts';
@@ -113,7 +113,12 @@ const refreshed = async (host: Host, prepared: PreparedVolume, preparation: Prep
     await discard(host, preparation.settings, volume, proof);
     return prepareVolume(host, volume, preparation);
   }
-  return { ...prepared, plan: await guardPlan(host, plan) };
+  try {
+    return { ...prepared, plan: await guardPlan(host, plan) };
+  } catch (error) {
+    await discard(host, preparation.settings, volume, proof);
+    throw error;
+  }
 };
 
 export interface Opened {
@@ -144,7 +149,10 @@ export const applyAll = async (
   const one = (volume: PreparedVolume): Promise<Opened> => carryOut(calm, volume, preparation);
   const { done, failed } = await all(prepared, limited(one, volumesAtOnce));
   if (failed.length === 0) return done;
-  for (const { applied } of done) await closeVolume(host, applied);
+  await closeVolumes(
+    host,
+    done.map(({ applied }) => applied),
+  );
   throw firstOf(failed);
 };
 

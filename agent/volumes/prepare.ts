@@ -5,9 +5,9 @@ import { AgentError } from '../errors.ts';
 import { backendFor } from '../kms/backends.ts';
 import { obtainSeed } from '../kms/obtain-seed.ts';
 import type { DiskEntry, Host } from '../ports.ts';
+import { dropHeader } from './close-volume.ts';
 import { settleDevices } from './commands.ts';
 import { type GuardedPlan, guardPlan } from './guard.ts';
-import { headerPath } from './header-file.ts';
 import { awaitDisk, observe } from './inspect.ts';
 import type { Observation } from './observation.ts';
 import { decide, type NewIdentities, type Plan, planVolume, refuseUnusableSeedSource } from './plan.ts';
@@ -106,7 +106,7 @@ export const discard = async (
   proof: Proof,
 ): Promise<void> => {
   proof.wipe();
-  await host.files.remove(headerPath(settings.paths.run, volume.key));
+  await dropHeader(host, settings.paths.run, volume.key);
 };
 
 /** The plan without carrying it out: for volumes that would be formatted the key service is not asked for a seed. */

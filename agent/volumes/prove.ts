@@ -7,6 +7,7 @@ import { AgentError, hasCode } from '../errors.ts';
 import type { ObtainedSeed } from '../kms/obtain-seed.ts';
 import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
+import { dropHeader } from './close-volume.ts';
 import { complaintOf, cryptsetupMeaning, luksOpen } from './commands.ts';
 import type { GatedHeader } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
@@ -125,8 +126,7 @@ const findOpening = async (
         });
       const passphrase = derivePassphrase(seeds, scheme);
       const test = luksOpen({ header: tested.file, device: tested.device, name: null, keyslot }, passphrase);
-      const result = await host.run(test);
-      passphrase.wipe();
+      const result = await host.run(test).finally(() => passphrase.wipe());
       const meaning = cryptsetupMeaning(result.exit);
       if (meaning === 'done') return { seeds, scheme, isCurrent };
       if (meaning !== 'wrongPassphrase')
@@ -178,7 +178,7 @@ const copyHeader = async (
 /**
  * For a volume that exists: the seeds, or a mix with a previousSeed, must open a keyslot of the header copy, and the
  * token's binding must hold. A third seed that joins two is only asked for when the two open the volume. Leaves H at
- * headerPath(run, volume) for the plan to use. Throws LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY, VOLUME_BINDING_BROKEN
+ * headerPath(run, volume) for the plan to use, unless it throws: LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY, VOLUME_BINDING_BROKEN
  * and what `obtain` throws.
  */
 export const proveOpening = async (
@@ -209,6 +209,7 @@ export const proveOpening = async (
     return proofOf({ passphrase, scheme, renewal, keyslot: header.token?.keyslot ?? null, obtained, present });
   } catch (error) {
     obtained?.seed3.wipe();
+    await dropHeader(host, run, volume.key);
     throw error;
   }
 };

@@ -86,6 +86,24 @@ t.test('sparse files', async (t) => {
   await rejectsWith(t, files.writeSparse(path, 1, [], 0o600), 'FILE_UNWRITABLE', 'never over something');
 });
 
+t.test(
+  'a sparse file for which there is no room is refused, although the system takes a part of it without a word',
+  async (t) => {
+    const folder = t.testdir({});
+    // setrlimit(2) RLIMIT_FSIZE: a write across the limit is short, the next one fails. It stands in for a full tmpfs.
+    const limited = `trap '' XFSZ; ulimit -f 100; exec "$0" --input-type=module-typescript --eval "$1"`;
+    const script = `
+    import { files } from ${JSON.stringify(new URL('../../../agent/host/files.ts', import.meta.url).href)};
+    const pieces = [{ offset: 0, bytes: Buffer.alloc(200 * 1024, 1) }];
+    await files.writeSparse(${JSON.stringify(join(folder, 'header'))}, 0, pieces, 0o600).then(
+      () => console.log('written'),
+      (error) => console.log(error.code, error.facts.reason),
+    );`;
+    const said = execFileSync('bash', ['-c', limited, process.execPath, script]).toString().trim();
+    t.equal(said, 'FILE_UNWRITABLE EFBIG');
+  },
+);
+
 t.test('kinds, lists, links, removal', async (t) => {
   const folder = t.testdir({ b: 'x', a: {} });
   const at = (name: string): string => join(folder, name);

@@ -65,8 +65,9 @@ printf 0123456789 | cryptsetup open $luks /dev/ubda data
 mkfs.ext4 -q /dev/mapper/data
 mkdir -p /mnt/data
 mount /dev/mapper/data /mnt/data
-[ -e /etc/unprotected ] && exit 0
 mkdir -p -m 700 /run/triseed
+echo '{"version":1,"volumes":[]}' >/run/triseed/opened.json
+[ -e /etc/unprotected ] && exit 0
 boot=$(cat /proc/sys/kernel/random/boot_id)
 sed -e "s/BOOT/$boot/" -e "s/\\"NOW\\"/$(cut -d. -f1 /proc/uptime)000/" /etc/hand-over.json >/run/triseed/keyd.json
 `;
@@ -151,6 +152,13 @@ t.test('no protected volume: no daemon, and the start is reported after the work
   const daemon = await guest.check('systemctl show -p ActiveState,ConditionResult,NRestarts triseed-keyd.service');
   t.match(daemon, /ActiveState=inactive/);
   t.match(daemon, /ConditionResult=no/);
+  await guest.waitForText(new RegExp(messages.VOLUMES_ARE_ENCRYPTED.id), 60_000);
+  inOrder(t, [
+    place(t, guest, 'systemd', /Data volumes are mounted ready to be used/),
+    place(t, guest, 'systemd', /Started triseed-verify\.timer/),
+    place(t, guest, 'verify-disk-encryption', /^HPL13000I: /),
+    place(t, guest, 'verify-disk-encryption', /^HPL13001I: /),
+  ]);
   t.equal(await guest.powerOff(), 'poweredOff');
   inOrder(t, [
     place(t, guest, 'echo', /^the workload stops$/),

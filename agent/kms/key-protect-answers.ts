@@ -6,7 +6,7 @@ import type { Secret } from '../secret.ts';
 import type { KeyState, KmsRefusal, WrappedSeed } from './backend.ts';
 import { keyStateOf, parseLenientJson } from './classify.ts';
 import { takeSecretMember } from './secret-member.ts';
-import { decodedLength, isBase64Text, MAX_WRAPPED_LENGTH } from './wrapped-text.ts';
+import { decodedLength, isBase64Text, isWrappedText } from './wrapped-text.ts';
 
 export type Parsed<T> = { readonly kind: 'done'; readonly value: T } | KmsRefusal;
 
@@ -36,8 +36,8 @@ const versionIdOf = (value: unknown): string | null => {
 
 const wrappedOf = (ciphertext: unknown, version: unknown): WrappedSeed | null => {
   const keyVersion = versionIdOf(version);
-  if (typeof ciphertext !== 'string' || ciphertext.length > MAX_WRAPPED_LENGTH || keyVersion === null) return null;
-  return isBase64Text(Buffer.from(ciphertext, 'utf8')) ? { wrapped: ciphertext, keyVersion } : null;
+  if (typeof ciphertext !== 'string' || keyVersion === null || !isWrappedText(ciphertext)) return null;
+  return { wrapped: ciphertext, keyVersion };
 };
 
 /** seed3 out of `body`, when it is base64 and neither too short nor too long; wiped otherwise. */

@@ -17,7 +17,7 @@ import {
   parseUnwrapped,
   parseWrapped,
 } from './key-protect-answers.ts';
-import { isBase64Text, MAX_WRAPPED_LENGTH } from './wrapped-text.ts';
+import { isWrappedText } from './wrapped-text.ts';
 
 export interface KeyAccess {
   readonly crn: KeyCrn;
@@ -182,9 +182,7 @@ export const keyProtect = (host: KmsPorts, access: KeyAccess): KeyBackend => {
   });
 
   const refuseForeignText = <T>(wrapped: string): KmsAnswer<T> | null =>
-    wrapped.length <= MAX_WRAPPED_LENGTH && isBase64Text(Buffer.from(wrapped, 'utf8'))
-      ? null
-      : { kind: 'badCiphertext', correlationId: null };
+    isWrappedText(wrapped) ? null : { kind: 'badCiphertext', correlationId: null };
 
   return {
     generateAndWrap: (limits = DEFAULT_LIMITS) => ask(action('wrap', '{}'), limits, parseGenerated),

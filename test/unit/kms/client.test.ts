@@ -234,6 +234,7 @@ t.test('answers are read strictly', async (t) => {
     ['31 bytes', { ...good, plaintext: Buffer.alloc(31).toString('base64') }, 'retryable'],
     ['no base64', { ...good, plaintext: 'a.b-' }, 'retryable'],
     ['no ciphertext', { ...good, ciphertext: undefined }, 'retryable'],
+    ['ciphertext not canonical', { ...good, ciphertext: 'YWJ=' }, 'retryable'],
     ['ciphertext no base64', { ...good, ciphertext: '!!' }, 'retryable'],
     ['empty ciphertext', { ...good, ciphertext: '' }, 'retryable'],
     ['endless ciphertext', { ...good, ciphertext: 'A'.repeat(8000) }, 'retryable'],

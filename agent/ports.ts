@@ -187,6 +187,19 @@ export interface RunningServer {
 /** Starts a server; rejects with the system's error when it cannot listen. */
 export type ServeHttp = (options: ServerOptions) => Promise<RunningServer>;
 
+/** Runs `work` whenever the wall clock matches the cron expression in UTC, until it is stopped. Keeps no process alive. */
+export type Calendar = (expression: string, work: () => void) => Promise<{ stop(): void }>;
+
+/** A file that only grows; made with mode 0600 when it does not exist. */
+export interface LineFile {
+  /** Writes the line and its end before it returns. Throws FILE_UNWRITABLE. */
+  append(line: string): void;
+  close(): void;
+}
+
+/** Throws FILE_UNWRITABLE. */
+export type OpenLineFile = (path: string) => Promise<LineFile>;
+
 export interface Clock {
   /** Wall-clock time: untrusted, for certificate dates and texts only. */
   now(): Date;

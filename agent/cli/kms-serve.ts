@@ -1,8 +1,9 @@
 /** `triseed kms serve`: the local key service in the foreground, until it is told to stop. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { ROLES, type Role } from '../emulator/access.ts';
+import { parseRoles, ROLES, type Role } from '../emulator/access.ts';
 import { type Fault, parseFaults } from '../emulator/faults.ts';
 import type { GrantFile } from '../emulator/server.ts';
+import type { MasterKeyFile } from '../emulator/store-file.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import type { CommandIo } from './io.ts';
@@ -15,7 +16,10 @@ interface ServeFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly instance?: string;
-  readonly role: Role;
+  readonly role: readonly Role[];
+  readonly dbKeyFile?: string;
+  readonly dbKeyCredential?: string;
+  readonly events?: string;
   readonly apiKeyFile?: string;
   readonly grant?: readonly GrantFile[];
   readonly region: string;
@@ -47,10 +51,10 @@ const parseRegion = (text: string): string => {
   return text;
 };
 
-const parseRole = (text: string): Role => {
-  const role = ROLES.find((name) => name === text);
-  if (role === undefined) throw new InvalidArgumentError(`one of ${ROLES.join(', ')}`);
-  return role;
+const parseRole = (text: string): readonly Role[] => {
+  const roles = parseRoles(text);
+  if (roles === null) throw new InvalidArgumentError(`one of ${ROLES.join(', ')}, or several joined by +`);
+  return roles;
 };
 
 const parseGrant = (text: string, earlier: readonly GrantFile[] = []): readonly GrantFile[] => {
@@ -58,7 +62,7 @@ const parseGrant = (text: string, earlier: readonly GrantFile[] = []): readonly 
   if (instance === undefined || role === undefined || path.length === 0) {
     throw new InvalidArgumentError('give INSTANCE,ROLE,FILE');
   }
-  return [...earlier, { instance: parseInstance(instance), role: parseRole(role), path: path.join(',') }];
+  return [...earlier, { instance: parseInstance(instance), roles: parseRole(role), path: path.join(',') }];
 };
 
 const readText = async (host: Host, path: string): Promise<string> => {
@@ -97,7 +101,34 @@ const grantsOf = (flags: ServeFlags): readonly GrantFile[] => {
     if (flags.instance !== undefined) throw new AgentError('USAGE', { reason: '--instance needs --api-key-file' });
     return flags.grant ?? [];
   }
-  return [...(flags.grant ?? []), { instance: flags.instance ?? null, role: flags.role, path: flags.apiKeyFile }];
+  return [...(flags.grant ?? []), { instance: flags.instance ?? null, roles: flags.role, path: flags.apiKeyFile }];
+};
+
+/** Null: FILE.key beside the database. */
+const masterKeyOf = (extra: KmsExtra, flags: ServeFlags): MasterKeyFile | null => {
+  const { db, dbKeyFile, dbKeyCredential } = flags;
+  if (dbKeyFile === undefined && dbKeyCredential === undefined) return null;
+  if (db === undefined) throw new AgentError('USAGE', { reason: 'a key for the database needs --db' });
+  if (dbKeyFile !== undefined && dbKeyCredential !== undefined) {
+    throw new AgentError('USAGE', { reason: 'give --db-key-file or --db-key-credential' });
+  }
+  if (dbKeyFile !== undefined) return { path: dbKeyFile, make: true };
+  if (extra.credentialsFolder === null) {
+    throw new AgentError('USAGE', { reason: '--db-key-credential is for a service that systemd gives credentials to' });
+  }
+  return { path: `${extra.credentialsFolder}/${dbKeyCredential}`, make: false };
+};
+
+interface EventSink {
+  readonly record: ((event: string) => void) | null;
+  close(): void;
+}
+
+const openEvents = async (io: CommandIo, extra: KmsExtra, path: string | undefined): Promise<EventSink> => {
+  if (path === undefined) return { record: null, close: () => {} };
+  if (path === '-') return { record: (event) => io.stdout(`${event}\n`), close: () => {} };
+  const file = await extra.openLineFile(path);
+  return { record: (event) => file.append(event), close: () => file.close() };
 };
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>
@@ -109,13 +140,16 @@ const untilAborted = (signal: AbortSignal): Promise<void> =>
 const help = `
 The service starts empty. --api-key-file admits an API key for one instance: a file that
 does not exist is made with a new key (mode 0600). With --db everything is kept in FILE,
-key material encrypted under FILE.key; without it, in memory until the service ends.
+key material encrypted under FILE.key, another file, or a systemd credential of 64 hexadecimal
+digits; without it, in memory until the service ends. Each role includes the ones before it;
+KeyPurge stands alone (Manager+KeyPurge), Service is a cloud service that registers resources.
 
 From the same machine, while it runs:
   POST /__triseed/clock  {"advanceSeconds": 3600}     move its clock: rotation, expiry, waits
   POST /__triseed/faults {"faults": [{"operation": "unwrap", "count": 3, "effect": {"status": 503}}]}
-An effect is one of status (with code, body, retryAfterSeconds), delayMs, drop, hang,
-truncate, malformed; DELETE /__triseed/faults ends them all.
+  POST /__triseed/rules  {"rules": {"dualAuthDelete": true}}   what instance policies must follow
+An effect is one of status (with code, body, retryAfterSeconds), delayMs, drop, hang, truncate,
+malformed, rateLimit (with requests, perSeconds); DELETE /__triseed/faults ends them all.
 
 Examples:
   triseed kms serve --db keys.db --api-key-file api-key
@@ -125,9 +159,15 @@ const isLoopback = (address: string): boolean => /^(localhost|::1|127\.\d+\.\d+\
 
 const serve = async (host: Host, io: CommandIo, extra: KmsExtra, flags: ServeFlags): Promise<void> => {
   const { startService } = await import('../emulator/server.ts');
-  const running = await startService(host, extra.serve, {
+  if (flags.json === true && flags.events === '-') {
+    throw new AgentError('USAGE', { reason: '--json and --events - would share standard output' });
+  }
+  const events = await openEvents(io, extra, flags.events);
+  const running = await startService(host, extra, {
     listen: flags.listen,
     database: flags.db ?? null,
+    masterKey: masterKeyOf(extra, flags),
+    record: events.record,
     tls: await readTls(host, flags),
     faults: await readFaults(host, flags.faults),
     naming: { service: flags.service, region: flags.region, account: ACCOUNT },
@@ -155,6 +195,7 @@ const serve = async (host: Host, io: CommandIo, extra: KmsExtra, flags: ServeFla
   }
   await untilAborted(extra.signal);
   await running.close();
+  events.close();
   io.stderr('local key service stopped\n');
 };
 
@@ -169,8 +210,15 @@ export const serveCommand = (host: Host, io: CommandIo, extra: KmsExtra): Comman
     .option('--db <file>', 'keep everything in this SQLite file')
     .option('--api-key-file <file>', 'admit the API key in this file; made when it does not exist')
     .option('--instance <id>', 'service instance of that API key (default: the only one, or a new id)', parseInstance)
-    .option('--role <role>', `role of that API key: ${ROLES.join(', ')}`, parseRole, 'Manager')
-    .option('--grant <instance,role,file>', 'one more API key; may be repeated', parseGrant)
+    .addOption(
+      new Option('--role <role>', `role of that API key: ${ROLES.join(', ')}`)
+        .argParser(parseRole)
+        .default(['Manager'], 'Manager'),
+    )
+    .option('--grant <instance,role,file>', 'one more API key, or the same for another instance', parseGrant)
+    .option('--db-key-file <file>', 'encrypts the key material in the database (default: <db>.key)')
+    .option('--db-key-credential <name>', 'the same, from a systemd credential')
+    .option('--events <file>', 'append audit events in Activity Tracker fields, JSON lines; - for standard output')
     .option('--faults <file>', 'scripted faults, JSON')
     .option('--tls-cert <file>', 'serve https with this PEM certificate chain')
     .option('--tls-key <file>', 'its PEM private key')

@@ -1,6 +1,6 @@
 /** `triseed kms`: root keys for their owner, and a local key service to try them with. */
 import { Command } from 'commander';
-import type { Host, SendHttp, ServeHttp } from '../ports.ts';
+import type { Calendar, Host, OpenLineFile, SendHttp, ServeHttp } from '../ports.ts';
 import type { CommandIo } from './io.ts';
 import { keyCommand } from './kms-key.ts';
 import { serveCommand } from './kms-serve.ts';
@@ -12,6 +12,10 @@ export interface KmsExtra {
   /** An HTTP client that trusts these PEM certificates too. Throws KMS_CA_UNUSABLE. */
   readonly makeHttp: (options: { readonly extraCa: readonly string[]; readonly proxy: null }) => SendHttp;
   readonly serve: ServeHttp;
+  readonly calendar: Calendar;
+  readonly openLineFile: OpenLineFile;
+  /** Where systemd put the credentials of this service; null outside of one. */
+  readonly credentialsFolder: string | null;
   /** Asks a person; only called when standard error is a terminal. */
   readonly ask: (question: string, signal: AbortSignal) => Promise<string>;
 }

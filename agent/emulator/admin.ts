@@ -1,15 +1,21 @@
 /**
- * What a person may do to the local service beside the API: move its clock, script faults. Only from the same machine
+ * What a person may do to the local service beside the API: move its clock, script faults, set rules of the account. Only from the same machine
  * and not from a web page: a browser sends Origin, or the name of the page's own site as Host.
  */
 import type { ServerRequest } from '../ports.ts';
 import { type Fault, parseFaults } from './faults.ts';
-import { dateOf, type Result, result } from './key-record.ts';
+import { INSTANCE_POLICIES } from './instance-policies.ts';
+import { dateOf } from './key-record.ts';
+import { type Result, result } from './result.ts';
 
 export interface AdminDoor {
   faults(): readonly Fault[];
   setFaults(faults: readonly Fault[]): void;
+  /** Rules of the account that instance policies must follow: policy → must be enabled. */
+  rules(): ReadonlyMap<string, boolean>;
+  setRules(rules: ReadonlyMap<string, boolean>): void;
   nowMs(): number;
+  /** Moves the clock on, and does the calendar work that has come due. */
   advance(ms: number): void;
 }
 
@@ -51,7 +57,20 @@ const scriptFaults = (request: ServerRequest, door: AdminDoor): Result => {
   return plain(200, { faults: parsed.faults.length });
 };
 
-/** `clock`: GET, POST {advanceSeconds}. `faults`: GET what is left, POST {faults: […]} replaces, DELETE clears. */
+const setRules = (request: ServerRequest, door: AdminDoor): Result => {
+  const value = jsonOf(request.body) as { readonly rules?: unknown } | undefined;
+  const rules = typeof value?.rules === 'object' && value.rules !== null ? Object.entries(value.rules) : null;
+  const isRight = rules?.every(
+    ([name, enabled]) => (INSTANCE_POLICIES as readonly string[]).includes(name) && typeof enabled === 'boolean',
+  );
+  if (rules === null || isRight !== true) {
+    return plain(400, { error: `rules must be an object of ${INSTANCE_POLICIES.join(', ')} to true or false` });
+  }
+  door.setRules(new Map(rules));
+  return plain(200, { rules: Object.fromEntries(door.rules()) });
+};
+
+/** `clock`: GET, POST {advanceSeconds}. `faults`: GET what is left, POST {faults: […]} replaces, DELETE clears; `rules`: GET, POST {rules: {policy: enabled}}. */
 export const answerAdmin = (request: ServerRequest, name: string, door: AdminDoor): Result => {
   if (!isLocal(request)) return plain(403, { error: 'only from this machine, and not from a web page' });
   const verb = `${request.method} ${name}`;
@@ -63,5 +82,7 @@ export const answerAdmin = (request: ServerRequest, name: string, door: AdminDoo
     door.setFaults([]);
     return plain(200, { faults: 0 });
   }
-  return plain(404, { error: 'there is /__triseed/clock and /__triseed/faults' });
+  if (verb === 'GET rules') return plain(200, { rules: Object.fromEntries(door.rules()) });
+  if (verb === 'POST rules') return setRules(request, door);
+  return plain(404, { error: 'there is /__triseed/clock, /__triseed/faults and /__triseed/rules' });
 };

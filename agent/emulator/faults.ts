@@ -2,25 +2,7 @@
  * Scripted faults: what a service in trouble, a proxy or a cut line would do. A fault matches requests by operation,
  * instance and key, lets `skip` of them pass and then strikes `count` times (for ever when absent).
  */
-
-export const OPERATIONS = [
-  'token',
-  'create',
-  'list',
-  'head',
-  'get',
-  'metadata',
-  'versions',
-  'wrap',
-  'unwrap',
-  'rewrap',
-  'rotate',
-  'disable',
-  'enable',
-  'delete',
-  'restore',
-] as const;
-export type OperationName = (typeof OPERATIONS)[number];
+import { OPERATIONS, type OperationName } from './endpoints.ts';
 
 export type Effect =
   /** This status instead of an answer; `code` makes an error body of the API, `body` a text of any kind. */
@@ -36,7 +18,9 @@ export type Effect =
   | { readonly kind: 'hang' }
   | { readonly kind: 'truncate' }
   /** 200 with a page that is no JSON. */
-  | { readonly kind: 'malformed' };
+  | { readonly kind: 'malformed' }
+  /** Beyond `requests` in each `perSeconds`, 429 with the rest of the time as Retry-After. */
+  | { readonly kind: 'rateLimit'; readonly requests: number; readonly perSeconds: number };
 
 export interface Fault {
   readonly operation: OperationName | 'any';
@@ -45,6 +29,8 @@ export interface Fault {
   readonly skip: number;
   readonly count: number | null;
   readonly effect: Effect;
+  /** Where a rate limit stands. */
+  readonly spent?: { readonly sinceMs: number; readonly requests: number };
 }
 
 export type ParsedFaults =
@@ -52,7 +38,18 @@ export type ParsedFaults =
   | { readonly kind: 'invalid'; readonly reason: string };
 
 const MEMBERS = ['operation', 'instance', 'key', 'skip', 'count', 'effect'];
-const EFFECTS = ['status', 'code', 'body', 'retryAfterSeconds', 'delayMs', 'drop', 'hang', 'truncate', 'malformed'];
+const EFFECTS = [
+  'status',
+  'code',
+  'body',
+  'retryAfterSeconds',
+  'delayMs',
+  'drop',
+  'hang',
+  'truncate',
+  'malformed',
+  'rateLimit',
+];
 const MAX_DELAY_MS = 3_600_000;
 
 class InvalidFault extends Error {}
@@ -77,13 +74,20 @@ const textOrNull = (value: unknown, what: string): string | null => {
 const parseEffect = (value: unknown): Effect => {
   const effect = objectOf(value, EFFECTS, 'effect');
   for (const kind of ['drop', 'hang', 'truncate', 'malformed'] as const) if (effect[kind] === true) return { kind };
-  const { delayMs, status, retryAfterSeconds } = effect;
+  const { delayMs, status, retryAfterSeconds, rateLimit } = effect;
+  if (rateLimit !== undefined) {
+    const { requests, perSeconds } = objectOf(rateLimit, ['requests', 'perSeconds'], 'rateLimit');
+    if (!isCount(requests) || !isCount(perSeconds) || perSeconds < 1) {
+      throw new InvalidFault('rateLimit needs requests and perSeconds');
+    }
+    return { kind: 'rateLimit', requests, perSeconds };
+  }
   if (delayMs !== undefined) {
     if (!isCount(delayMs, MAX_DELAY_MS)) throw new InvalidFault('delayMs must be 0 to 3600000');
     return { kind: 'delay', delayMs };
   }
   if (!isCount(status, 599) || status < 200)
-    throw new InvalidFault('effect needs status, delayMs, drop, hang, truncate or malformed');
+    throw new InvalidFault('effect needs status, delayMs, drop, hang, truncate, malformed or rateLimit');
   if (retryAfterSeconds !== undefined && !isCount(retryAfterSeconds))
     throw new InvalidFault('retryAfterSeconds is no number');
   return {
@@ -136,15 +140,50 @@ const matches = (fault: Fault, request: FaultedRequest): boolean =>
   (fault.instance === null || fault.instance === request.instance) &&
   (fault.key === null || fault.key === request.key);
 
-/** The effect that strikes `request`, and the faults that are left for the next one. The first matching fault counts. */
+/** What strikes a request: an effect, where a limit has become an answer. */
+export type Stroke = Exclude<Effect, { readonly kind: 'rateLimit' }>;
+
+const tooMany = (retryAfterSeconds: number): Stroke => ({
+  kind: 'status',
+  status: 429,
+  code: null,
+  body: null,
+  retryAfterSeconds,
+});
+
+/** One more request at `atMs`: whether the limit refuses it, and where the limit stands then. */
+const limited = (
+  effect: Extract<Effect, { readonly kind: 'rateLimit' }>,
+  spent: Fault['spent'],
+  atMs: number,
+): { readonly stroke: Stroke | null; readonly spent: NonNullable<Fault['spent']> } => {
+  const lengthMs = effect.perSeconds * 1000;
+  const current = spent !== undefined && atMs < spent.sinceMs + lengthMs ? spent : { sinceMs: atMs, requests: 0 };
+  if (current.requests < effect.requests) {
+    return { stroke: null, spent: { ...current, requests: current.requests + 1 } };
+  }
+  return { stroke: tooMany(Math.max(1, Math.ceil((current.sinceMs + lengthMs - atMs) / 1000))), spent: current };
+};
+
+/**
+ * What strikes `request` at `atMs` (monotonic), and the faults that are left for the next one. The first matching fault
+ * counts.
+ */
 export const strike = (
   faults: readonly Fault[],
   request: FaultedRequest,
-): { readonly effect: Effect | null; readonly left: readonly Fault[] } => {
+  atMs: number,
+): { readonly stroke: Stroke | null; readonly left: readonly Fault[] } => {
   const index = faults.findIndex((fault) => matches(fault, request) && fault.count !== 0);
   const fault = faults[index];
-  if (fault === undefined) return { effect: null, left: faults };
-  if (fault.skip > 0) return { effect: null, left: faults.with(index, { ...fault, skip: fault.skip - 1 }) };
-  if (fault.count === null) return { effect: fault.effect, left: faults };
-  return { effect: fault.effect, left: faults.with(index, { ...fault, count: fault.count - 1 }) };
+  if (fault === undefined) return { stroke: null, left: faults };
+  if (fault.skip > 0) return { stroke: null, left: faults.with(index, { ...fault, skip: fault.skip - 1 }) };
+  const { effect } = fault;
+  if (effect.kind === 'rateLimit') {
+    const { stroke, spent } = limited(effect, fault.spent, atMs);
+    const count = stroke === null || fault.count === null ? fault.count : fault.count - 1;
+    return { stroke, left: faults.with(index, { ...fault, count, spent }) };
+  }
+  if (fault.count === null) return { stroke: effect, left: faults };
+  return { stroke: effect, left: faults.with(index, { ...fault, count: fault.count - 1 }) };
 };

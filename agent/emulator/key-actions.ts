@@ -1,29 +1,21 @@
 /** POST /keys/{id}/actions/{action}. Key Protect API documentation: wrap, unwrap, rewrap, rotate, disable, enable. */
-import type { Entropy } from '../ports.ts';
-import { currentVersion, type KeyRecord, type Result, result, stateAt } from './key-record.ts';
-import { invalidState, keyDeleted, type Refusal, refusal, tooEarly } from './refusals.ts';
+import { isSecureImport } from './import-token.ts';
+import { importAccessProblem } from './instance-policies.ts';
+import { GENERATED_BYTES, type GivenMaterial, MATERIAL, readMaterial } from './key-material.ts';
+import { currentVersion, dateOf, type KeyRecord, stateAt, WAITS } from './key-record.ts';
+import { type Refusal, refuse } from './refusals.ts';
 import { readAad, readBase64, readBody } from './request-body.ts';
-import type { Store } from './store.ts';
+import { type AuditData, type Context, type Done, type KeyHandler, type Result, result } from './result.ts';
 import { parseWrappedKey, unwrapKey, wrapKey } from './wrapping.ts';
 
-export interface ActionContext {
-  readonly store: Store;
-  readonly entropy: Pick<Entropy, 'bytes' | 'uuid'>;
-  readonly nowMs: number;
-  readonly key: KeyRecord;
-  readonly body: Buffer;
-}
-
-export const ACTIONS = ['wrap', 'unwrap', 'rewrap', 'rotate', 'disable', 'enable'] as const;
+export const ACTIONS = ['wrap', 'unwrap', 'rewrap', 'rotate', 'disable', 'enable', 'sync'] as const;
 export type ActionName = (typeof ACTIONS)[number];
 
-const SECOND_MS = 1000;
-const ENABLE_AFTER_MS = 30 * SECOND_MS;
-const ROTATE_AFTER_MS = 3600 * SECOND_MS;
-const GENERATED_BYTES = 32;
 const IV_BYTES = 12;
-/** "Root keys: 16, 24 or 32 bytes" (Key Protect, "Importing root keys"). */
-export const ROOT_KEY_SIZES: readonly number[] = [16, 24, 32];
+
+interface ActionContext extends Context {
+  readonly key: KeyRecord;
+}
 
 const FAILED: Readonly<Record<ActionName, string>> = {
   wrap: 'Wrap with key could not be performed',
@@ -32,7 +24,19 @@ const FAILED: Readonly<Record<ActionName, string>> = {
   rotate: 'Key could not be rotated',
   disable: 'Key could not be disabled',
   enable: 'Key could not be enabled',
+  sync: 'Could not initiate sync requests to associated resources',
 };
+
+const DAY_MS = 86_400_000;
+
+/** What the audit event of a use of the key tells beside its version. */
+const expiryOf = ({ key, nowMs }: ActionContext): AuditData =>
+  key.expiresMs === null
+    ? {}
+    : {
+        expirationDate: dateOf(key.expiresMs),
+        daysToKeyExpire: Math.max(0, Math.floor((key.expiresMs - nowMs) / DAY_MS)),
+      };
 
 const seal = (
   { store, entropy, key }: ActionContext,
@@ -75,8 +79,11 @@ const open = (context: ActionContext, failed: string): Opened | Refusal => {
     material.fill(0);
     if (plaintext !== null) return { kind: 'opened', plaintext, versionId: version.id, aad: aad.aad };
   }
-  return refusal(422, failed, 'UNPROCESSABLE_CIPHERTEXT_ERR', 'The provided ciphertext is invalid or corrupted');
+  return refuse('UNPROCESSABLE_CIPHERTEXT_ERR', failed);
 };
+
+const used = (context: ActionContext, answer: object, audit: AuditData): Done =>
+  result(200, JSON.stringify(answer), {}, { ...audit, ...expiryOf(context) });
 
 const wrap = (context: ActionContext): Result => {
   const { entropy, key } = context;
@@ -90,13 +97,13 @@ const wrap = (context: ActionContext): Result => {
     const ciphertext = seal(context, version, made, aad.aad);
     const answer = { plaintext: made.toString('base64'), ciphertext, keyVersion: { id: version } };
     made.fill(0);
-    return result(200, JSON.stringify(answer));
+    return used(context, answer, { keyVersionId: version });
   }
   const plaintext = readBase64(FAILED.wrap, 'plaintext', request.members.plaintext);
   if (plaintext.kind === 'refusal') return plaintext;
   const ciphertext = seal(context, version, plaintext.bytes, aad.aad);
   plaintext.bytes.fill(0);
-  return result(200, JSON.stringify({ ciphertext, keyVersion: { id: version } }));
+  return used(context, { ciphertext, keyVersion: { id: version } }, { keyVersionId: version });
 };
 
 const unwrap = (context: ActionContext): Result => {
@@ -114,7 +121,7 @@ const unwrap = (context: ActionContext): Result => {
         }),
   };
   opened.plaintext.fill(0);
-  return result(200, JSON.stringify(answer));
+  return used(context, answer, { keyVersionId: opened.versionId });
 };
 
 const rewrap = (context: ActionContext): Result => {
@@ -124,63 +131,70 @@ const rewrap = (context: ActionContext): Result => {
   const ciphertext = seal(context, version, opened.plaintext, opened.aad);
   opened.plaintext.fill(0);
   const answer = { ciphertext, keyVersion: { id: opened.versionId }, rewrappedKeyVersion: { id: version } };
-  return result(200, JSON.stringify(answer));
+  return used(context, answer, { keyVersionId: opened.versionId, rewrappedKeyVersionId: version });
 };
 
 /** The new material of a rotation: imported keys bring it, generated ones must not. */
-const newMaterial = (context: ActionContext): { readonly kind: 'bytes'; readonly bytes: Buffer } | Refusal => {
+const newMaterial = (context: ActionContext): GivenMaterial | Refusal => {
   const failed = FAILED.rotate;
-  const request = readBody(failed, context.body, { payload: 'text' }, false);
+  const request = readBody(failed, context.body, MATERIAL, false);
   if (request.kind === 'refusal') return request;
-  const { payload } = request.members;
+  const { members } = request;
   if (!context.key.imported) {
-    if (payload === undefined) return { kind: 'bytes', bytes: context.entropy.bytes(GENERATED_BYTES) };
-    return refusal(400, failed, 'INVALID_QUERY_PARAM_ERR', 'A generated key takes no payload', {
-      type: 'query_param',
-      name: 'payload',
-    });
+    if (members.payload === undefined) return { kind: 'bytes', bytes: context.entropy.bytes(GENERATED_BYTES) };
+    const target = { type: 'query_param', name: 'payload' } as const;
+    return refuse('INVALID_QUERY_PARAM_ERR', failed, { detail: 'a generated key takes no payload', target });
   }
-  if (payload === undefined) {
-    return refusal(400, failed, 'KEY_PAYLOAD_REQ_ERR', 'An imported key needs a payload to rotate');
+  if (members.payload === undefined) {
+    return refuse('KEY_PAYLOAD_REQ_ERR', failed, { target: { type: 'field', name: 'payload' } });
   }
-  const bytes = readBase64(failed, 'payload', payload);
-  if (bytes.kind === 'refusal' || ROOT_KEY_SIZES.includes(bytes.bytes.length)) return bytes;
-  return refusal(400, failed, 'INVALID_FIELD_ERR', 'The payload must be 16, 24 or 32 bytes', {
-    type: 'field',
-    name: 'payload',
-  });
+  const wanted = { isStandard: false, isImport: true, withToken: isSecureImport(members) };
+  const problem = importAccessProblem(context, failed, wanted);
+  if (problem !== null) return problem;
+  return readMaterial(context, failed, members, false) ?? refuse('KEY_PAYLOAD_REQ_ERR', failed);
 };
+
+/** The record with one more, current version. */
+export const rotatedKey = (key: KeyRecord, versionId: string, atMs: number): KeyRecord => ({
+  ...key,
+  rotatedMs: atMs,
+  updatedMs: atMs,
+  notifiedMs: atMs,
+  versions: [...key.versions, { id: versionId, createdMs: atMs }],
+});
 
 const rotate = (context: ActionContext): Result => {
   const { store, key, nowMs } = context;
-  if (key.rotatedMs !== null && nowMs - key.rotatedMs < ROTATE_AFTER_MS) {
-    const message = 'This root key has been rotated within the last hour: Only one rotate is permitted per hour';
-    return refusal(409, FAILED.rotate, 'KEY_ROTATION_NOT_PERMITTED', message);
+  if (key.rotatedMs !== null && nowMs - key.rotatedMs < WAITS.rotateMs) {
+    return refuse('KEY_ROTATION_NOT_PERMITTED', FAILED.rotate);
   }
   const material = newMaterial(context);
   if (material.kind === 'refusal') return material;
   const versionId = context.entropy.uuid();
-  const rotated: KeyRecord = {
-    ...key,
-    rotatedMs: nowMs,
-    updatedMs: nowMs,
-    versions: [...key.versions, { id: versionId, createdMs: nowMs }],
-  };
-  store.save(rotated, { versionId, material: material.bytes });
+  store.save(rotatedKey(key, versionId, nowMs), { versionId, material: material.bytes });
   material.bytes.fill(0);
-  return result(204, '');
+  return result(204, '', {}, { keyVersionId: versionId, keyVersionCreationDate: dateOf(nowMs) });
 };
 
 const disable = ({ store, key, nowMs }: ActionContext): Result => {
-  store.save({ ...key, disabledMs: nowMs, updatedMs: nowMs });
+  store.save({ ...key, disabledMs: nowMs, updatedMs: nowMs, notifiedMs: nowMs });
   return result(204, '');
 };
 
 const enable = ({ store, key, nowMs }: ActionContext): Result => {
-  if (key.disabledMs !== null && nowMs - key.disabledMs < ENABLE_AFTER_MS) {
-    return tooEarly(FAILED.enable, 'a key can be enabled 30 seconds after it was disabled');
+  if (key.disabledMs !== null && nowMs - key.disabledMs < WAITS.enableMs) {
+    return refuse('REQ_TOO_EARLY_ERR', FAILED.enable, { detail: 'a key rests 30 seconds after it was disabled' });
   }
-  store.save({ ...key, disabledMs: null, updatedMs: nowMs });
+  store.save({ ...key, disabledMs: null, updatedMs: nowMs, notifiedMs: nowMs });
+  return result(204, '');
+};
+
+/** Tells services with a registration again; at most once an hour after they were last told. */
+const sync = ({ store, key, nowMs }: ActionContext): Result => {
+  if (key.notifiedMs !== null && nowMs - key.notifiedMs < WAITS.syncMs) {
+    return refuse('REQ_TOO_EARLY_ERR', FAILED.sync, { detail: 'services were told within the last hour' });
+  }
+  store.save({ ...key, notifiedMs: nowMs });
   return result(204, '');
 };
 
@@ -198,25 +212,22 @@ const TABLE: Readonly<Record<ActionName, Action>> = {
   rotate: { states: [1, 3], perform: rotate },
   disable: { states: [1], perform: disable },
   enable: { states: [2], perform: enable },
+  sync: { states: [1, 2, 3], perform: sync },
 };
 
-export const isActionName = (name: string): name is ActionName => (ACTIONS as readonly string[]).includes(name);
+/** Hyper Protect Crypto Services, "Key states": only an active key is rotated there. */
+const statesOf = (action: ActionName, service: string): readonly number[] =>
+  action === 'rotate' && service === 'hs-crypto' ? [1] : TABLE[action].states;
 
-export const failedWords = (action: ActionName): string => FAILED[action];
-
-export const performAction = (action: ActionName, context: ActionContext): Result => {
-  const { key } = context;
-  const { states, perform } = TABLE[action];
-  const state = stateAt(key, context.nowMs);
-  if (state === 5) return keyDeleted(FAILED[action]);
-  if (key.extractable) {
-    return refusal(
-      400,
-      FAILED[action],
-      'KEY_ROOT_REQ_ERR',
-      'The requested action can only be completed with a root key',
-    );
-  }
-  if (!states.includes(state)) return invalidState(FAILED[action]);
-  return perform(context);
-};
+/** Looks at the state of the key first, then performs the action. */
+export const keyAction =
+  (action: ActionName): KeyHandler =>
+  (context, key) => {
+    const state = stateAt(key, context.nowMs);
+    if (state === 5) return refuse('KEY_DELETED_ERR', FAILED[action]);
+    if (key.extractable) return refuse('KEY_ROOT_REQ_ERR', FAILED[action]);
+    if (!statesOf(action, context.naming.service).includes(state)) {
+      return refuse('KEY_ACTION_INVALID_STATE_ERR', FAILED[action]);
+    }
+    return TABLE[action].perform({ ...context, key });
+  };

@@ -1,220 +1,205 @@
-/** Creating, listing, reading, deleting and restoring keys. Key Protect API documentation, "Keys". */
-import type { Entropy } from '../ports.ts';
-import { ROOT_KEY_SIZES } from './key-actions.ts';
+/** Creating, listing and reading keys. Key Protect API documentation, "Keys". */
+import { aliasProblem } from './aliases.ts';
+import { isSecureImport } from './import-token.ts';
+import { enabledPolicy, importAccessProblem } from './instance-policies.ts';
+import { GENERATED_BYTES, MATERIAL, readMaterial } from './key-material.ts';
+import { readDualAuth, readRotation } from './key-policies.ts';
+import { parseKeyQuery, selectKeys } from './key-query.ts';
 import {
-  collectionOf,
+  type DualAuthPolicy,
   KEY_COLLECTION,
   type KeyRecord,
-  type Naming,
-  type Result,
+  PLAIN_KEY,
+  type RotationPolicy,
   renderKey,
-  result,
+  shownVersion,
   stateAt,
 } from './key-record.ts';
-import { badBody, badField, invalidState, keyDeleted, type Refusal, refusal, tooEarly } from './refusals.ts';
-import { checkMembers, type Members, readBase64, readBody } from './request-body.ts';
-import type { Store } from './store.ts';
-
-export interface KeyContext {
-  readonly store: Store;
-  readonly entropy: Pick<Entropy, 'bytes' | 'uuid'>;
-  readonly nowMs: number;
-  readonly naming: Naming;
-  readonly instance: string;
-  /** IAM id of the caller. */
-  readonly caller: string;
-  readonly query: URLSearchParams;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-}
+import { DEFAULT_RING, moveKey, ringProblem } from './key-rings.ts';
+import { pageOf } from './query.ts';
+import { badBody, badField, type Refusal, refuse } from './refusals.ts';
+import { checkMembers, type Members, readCollection } from './request-body.ts';
+import {
+  type Context,
+  collectionOf,
+  type Done,
+  type Handler,
+  type KeyHandler,
+  preferenceOf,
+  result,
+} from './result.ts';
 
 const NOT_CREATED = 'Key could not be created';
 const NOT_LISTED = 'Keys could not be retrieved';
-const RESTORE_AFTER_MS = 30_000;
-const RESTORE_BEFORE_MS = 30 * 86_400_000;
-const MAX_STANDARD_BYTES = 7500;
-const MAX_ALIASES = 5;
-const ALIAS = /^[A-Za-z0-9_-]{2,90}$/;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const NO_VERSIONS = 'KeyVersion(s) could not be retrieved';
+const MAX_TAGS = 30;
 
-const single = (context: KeyContext, status: number, key: KeyRecord, more: object = {}): Result =>
+/** One key as a collection; `more` joins its members. */
+export const shownKey = (context: Context, status: number, key: KeyRecord, more: object = {}): Done =>
   result(status, collectionOf(KEY_COLLECTION, [{ ...renderKey(key, context.naming, context.nowMs), ...more }]));
 
-const readResource = (body: Buffer): { readonly kind: 'body'; readonly members: Members } | Refusal => {
-  const outer = readBody(NOT_CREATED, body, { metadata: 'resource', resources: 'resource' }, true);
-  if (outer.kind === 'refusal') return outer;
-  const { resources } = outer.members;
-  if (!Array.isArray(resources) || resources.length !== 1)
-    return badBody(NOT_CREATED, 'exactly one resource is needed');
-  return checkMembers(NOT_CREATED, resources[0], {
+const readResource = (
+  context: Context,
+  withPolicies: boolean,
+): { readonly kind: 'body'; readonly members: Members } | Refusal => {
+  const given = readCollection(NOT_CREATED, context.body);
+  if (given.kind === 'refusal') return given;
+  if (given.resources.length !== 1) {
+    return badBody(NOT_CREATED, 'Only creation of one key per request is supported');
+  }
+  return checkMembers(NOT_CREATED, given.resources[0], {
     type: 'text',
     name: 'text',
     description: 'text',
     aliases: 'texts',
+    tags: 'texts',
     expirationDate: 'text',
     extractable: 'boolean',
-    payload: 'text',
+    ...MATERIAL,
+    ...(withPolicies ? { rotation: 'object', dualAuthDelete: 'object' } : {}),
   });
 };
 
-const readPayload = (
-  payload: unknown,
-  extractable: boolean,
-): { readonly kind: 'bytes'; readonly bytes: Buffer } | Refusal => {
-  const given = readBase64(NOT_CREATED, 'payload', payload);
-  if (given.kind === 'refusal') return given;
-  const size = given.bytes.length;
-  const fits = extractable ? size <= MAX_STANDARD_BYTES : ROOT_KEY_SIZES.includes(size);
-  return fits
-    ? given
-    : badField(NOT_CREATED, 'payload', extractable ? 'at most 7500 bytes' : 'a root key has 16, 24 or 32 bytes');
-};
-
-const aliasProblem = (context: KeyContext, aliases: readonly string[]): Refusal | null => {
-  if (aliases.length > MAX_ALIASES) return badField(NOT_CREATED, 'aliases', `at most ${MAX_ALIASES}`);
-  for (const alias of aliases) {
-    if (!ALIAS.test(alias) || UUID.test(alias)) return badField(NOT_CREATED, 'aliases', 'malformed alias');
-    if (context.store.key(context.instance, alias) !== null) {
-      return refusal(409, NOT_CREATED, 'KEY_ALIAS_NOT_UNIQUE_ERR', 'One or more aliases are already in use');
-    }
-  }
-  return null;
-};
-
-export const createKey = (context: KeyContext): Result => {
-  const resource = readResource(context.body);
-  if (resource.kind === 'refusal') return resource;
-  const { name, description, aliases, expirationDate, extractable, payload } = resource.members;
+const describedProblem = ({ name, description, tags }: Members): Refusal | null => {
   if (typeof name !== 'string' || name.length < 2 || name.length > 90) {
     return badField(NOT_CREATED, 'name', '2 to 90 characters are needed');
   }
-  const expiresMs = expirationDate === undefined ? null : Date.parse(String(expirationDate));
-  if (expiresMs !== null && !(expiresMs > context.nowMs)) {
-    return badField(NOT_CREATED, 'expirationDate', 'a date in the future is needed');
+  if (typeof description === 'string' && (description.length < 2 || description.length > 240)) {
+    return badField(NOT_CREATED, 'description', '2 to 240 characters are needed');
   }
-  const named = (aliases ?? []) as readonly string[];
-  const problem = aliasProblem(context, named);
-  if (problem !== null) return problem;
-  // The API's default is a standard key; see `extractable` in its documentation.
-  const isStandard = extractable !== false;
-  const given = payload === undefined ? null : readPayload(payload, isStandard);
-  if (given?.kind === 'refusal') return given;
-  const material = given?.bytes ?? context.entropy.bytes(32);
-  const id = context.entropy.uuid();
-  const key: KeyRecord = {
-    instance: context.instance,
-    id,
-    name,
-    description: typeof description === 'string' ? description : null,
-    aliases: named,
-    extractable: isStandard,
-    imported: given !== null,
-    createdMs: context.nowMs,
-    createdBy: context.caller,
-    expiresMs,
-    disabledMs: null,
-    updatedMs: context.nowMs,
-    rotatedMs: null,
-    deletedMs: null,
-    deletedBy: null,
-    versions: [{ id, createdMs: context.nowMs }],
+  const given = (tags ?? []) as readonly string[];
+  return given.length > MAX_TAGS || given.some((tag) => tag.length > 30 || /[<>,:&|]/.test(tag))
+    ? badField(NOT_CREATED, 'tags', 'at most 30 tags of at most 30 characters, none of < > , : & |')
+    : null;
+};
+
+const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
+
+interface Policies {
+  readonly kind: 'policies';
+  readonly rotation: RotationPolicy | null;
+  readonly dualAuth: DualAuthPolicy | null;
+}
+
+/** Those of the request, else those that the instance gives to new keys. */
+const readPolicies = (context: Context, members: Members, isGeneratedRoot: boolean): Policies | Refusal => {
+  const { store, instance } = context;
+  const rotationRule = isGeneratedRoot ? enabledPolicy(store, instance, 'rotation') : null;
+  const wantedRotation = members.rotation ?? (rotationRule === null ? undefined : rotationRule.attributes);
+  if (members.rotation !== undefined && !isGeneratedRoot) {
+    return badField(NOT_CREATED, 'rotation', 'only generated root keys can be rotated by a policy');
+  }
+  const rotation = wantedRotation === undefined ? null : readRotation(context, NOT_CREATED, wantedRotation, null);
+  if (rotation !== null && 'kind' in rotation) return rotation;
+  const dualAuthRule = enabledPolicy(store, instance, 'dualAuthDelete') === null ? undefined : { enabled: true };
+  const wantedDualAuth = members.dualAuthDelete ?? dualAuthRule;
+  const dualAuth = wantedDualAuth === undefined ? null : readDualAuth(context, NOT_CREATED, wantedDualAuth, null);
+  if (dualAuth !== null && 'kind' in dualAuth) return dualAuth;
+  return { kind: 'policies', rotation, dualAuth };
+};
+
+const create =
+  (withPolicies: boolean): Handler =>
+  (context) => {
+    const resource = readResource(context, withPolicies);
+    if (resource.kind === 'refusal') return resource;
+    const { members } = resource;
+    const { name, description, aliases = [], tags = [], expirationDate, extractable } = members;
+    const expiresMs = expirationDate === undefined ? null : Date.parse(String(expirationDate));
+    const keyRing = context.headers['x-kms-key-ring'] ?? DEFAULT_RING;
+    // The API's default is a standard key; see `extractable` in its documentation.
+    const isStandard = extractable !== false;
+    const isImport = members.payload !== undefined;
+    const isWrongDate = expiresMs !== null && !(RFC3339.test(String(expirationDate)) && expiresMs > context.nowMs);
+    const problem =
+      describedProblem(members) ??
+      (isWrongDate ? badField(NOT_CREATED, 'expirationDate', 'a date in the future, RFC 3339') : null) ??
+      ringProblem(context, NOT_CREATED, keyRing) ??
+      aliasProblem(context, NOT_CREATED, [], aliases as readonly string[]) ??
+      importAccessProblem(context, NOT_CREATED, { isStandard, isImport, withToken: isSecureImport(members) });
+    if (problem !== null) return problem;
+    const policies = readPolicies(context, members, !isStandard && !isImport);
+    if (policies.kind === 'refusal') return policies;
+    const given = readMaterial(context, NOT_CREATED, members, isStandard);
+    if (given?.kind === 'refusal') return given;
+    const material = given?.bytes ?? context.entropy.bytes(GENERATED_BYTES);
+    const id = context.entropy.uuid();
+    const key: KeyRecord = {
+      ...PLAIN_KEY,
+      instance: context.instance,
+      id,
+      name: String(name),
+      description: typeof description === 'string' ? description : null,
+      aliases: aliases as readonly string[],
+      tags: tags as readonly string[],
+      keyRing,
+      extractable: isStandard,
+      imported: given !== null,
+      createdMs: context.nowMs,
+      createdBy: context.caller,
+      updatedMs: context.nowMs,
+      expiresMs,
+      versions: [{ id, createdMs: context.nowMs }],
+      rotation: policies.rotation,
+      dualAuth: policies.dualAuth,
+    };
+    context.store.save(key, { versionId: id, material });
+    const shown = isStandard ? { payload: material.toString('base64') } : {};
+    material.fill(0);
+    const audit = { keyId: id, keyState: 1, keyVersionId: id };
+    if (preferenceOf(context) !== 'minimal') return { ...shownKey(context, 201, key, shown), audit };
+    return result(201, collectionOf(KEY_COLLECTION, [{ id }]), {}, audit);
   };
-  context.store.save(key, { versionId: id, material });
-  const shown = isStandard ? { payload: material.toString('base64') } : {};
-  material.fill(0);
-  return single(context, 201, key, shown);
+
+export const createKey: Handler = create(false);
+
+/** POST /keys_with_policy_overrides: the resource may say which policies the key gets, whatever the instance says. */
+export const createKeyWithPolicies: Handler = create(true);
+
+const selected = (context: Context): readonly KeyRecord[] | Refusal => {
+  const query = parseKeyQuery(NOT_LISTED, context.query, context.headers['x-kms-key-ring'], context.nowMs);
+  if (query.kind === 'refusal') return query;
+  return selectKeys(NOT_LISTED, context.store.keys(context.instance), query);
 };
 
-/** Keys of the instance that the query asks for; destroyed ones only when it names state 5. */
-const selected = (context: KeyContext): { readonly kind: 'keys'; readonly keys: readonly KeyRecord[] } | Refusal => {
-  const states = context.query.get('state')?.split(',') ?? ['0', '1', '2', '3'];
-  if (!states.every((state) => /^[01235]$/.test(state))) {
-    return refusal(400, NOT_LISTED, 'INVALID_QUERY_PARAM_ERR', 'The query parameter `state` is not valid', {
-      type: 'query_param',
-      name: 'state',
-    });
-  }
-  const extractable = context.query.get('extractable');
-  const keys = context.store
-    .keys(context.instance)
-    .filter((key) => states.includes(String(stateAt(key, context.nowMs))))
-    .filter((key) => extractable === null || String(key.extractable) === extractable);
-  return { kind: 'keys', keys };
-};
-
-const numberFrom = (query: URLSearchParams, name: string, preset: number, largest: number): number | Refusal => {
-  const text = query.get(name) ?? String(preset);
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-  if (value >= (name === 'limit' ? 1 : 0) && value <= largest) return value;
-  return refusal(400, NOT_LISTED, 'INVALID_QUERY_PARAM_ERR', `The query parameter \`${name}\` is not valid`, {
-    type: 'query_param',
-    name,
-  });
-};
-
-export const listKeys = (context: KeyContext): Result => {
+export const listKeys: Handler = (context) => {
   const found = selected(context);
-  if (found.kind === 'refusal') return found;
-  const limit = numberFrom(context.query, 'limit', 200, 5000);
-  if (typeof limit !== 'number') return limit;
-  const offset = numberFrom(context.query, 'offset', 0, 999_999_999);
-  if (typeof offset !== 'number') return offset;
-  const shown = found.keys.slice(offset, offset + limit);
-  return result(
-    200,
-    collectionOf(
-      KEY_COLLECTION,
-      shown.map((key) => renderKey(key, context.naming, context.nowMs)),
-    ),
-  );
+  if ('kind' in found) return found;
+  const page = pageOf(NOT_LISTED, context.query, found);
+  if (page.kind === 'refusal') return page;
+  const shown = page.items.map((key) => renderKey(key, context.naming, context.nowMs));
+  const searched = context.query.has('search') ? { incompleteSearch: false } : {};
+  return result(200, collectionOf(KEY_COLLECTION, shown, { ...page.total, ...searched }), {}, { total: shown.length });
 };
 
-export const countKeys = (context: KeyContext): Result => {
+export const countKeys: Handler = (context) => {
   const found = selected(context);
-  return found.kind === 'refusal' ? found : result(200, '', { 'key-total': String(found.keys.length) });
+  return 'kind' in found ? found : result(200, '', { 'key-total': String(found.length) });
 };
 
-export const readMetadata = (context: KeyContext, key: KeyRecord): Result => single(context, 200, key);
+export const readMetadata: KeyHandler = (context, key) => shownKey(context, 200, key);
 
 /** GET /keys/{id}: standard keys show their payload, root keys never do. */
-export const readKey = (context: KeyContext, key: KeyRecord): Result => {
-  if (!key.extractable || key.deletedMs !== null) return single(context, 200, key);
+export const readKey: KeyHandler = (context, key) => {
+  if (!key.extractable || key.deletedMs !== null) return shownKey(context, 200, key);
   const material = context.store.material(key.instance, key.id, key.versions[0].id);
   const payload = material.toString('base64');
   material.fill(0);
-  return single(context, 200, key, { payload });
+  return shownKey(context, 200, key, { payload });
 };
 
-export const listVersions = (context: KeyContext, key: KeyRecord): Result => {
+export const patchKey: KeyHandler = (context, key) => {
+  const moved = moveKey(context, key);
+  return 'kind' in moved ? moved : shownKey(context, 200, moved);
+};
+
+export const listVersions: KeyHandler = (context, key) => {
+  if (key.extractable) return refuse('KEY_ROOT_REQ_ERR', NO_VERSIONS);
   if (context.query.get('allKeyStates') !== 'true' && stateAt(key, context.nowMs) !== 1) {
-    return invalidState('KeyVersion(s) could not be retrieved');
+    return refuse('KEY_ACTION_INVALID_STATE_ERR', NO_VERSIONS);
   }
-  const versions = key.versions
-    .toReversed()
-    .map((version) => ({ id: version.id, creationDate: `${new Date(version.createdMs).toISOString().slice(0, 19)}Z` }));
-  return result(200, collectionOf('application/vnd.ibm.kms.key.version+json', versions));
-};
-
-export const deleteKey = (context: KeyContext, key: KeyRecord): Result => {
-  if (key.deletedMs !== null) return keyDeleted('Key could not be deleted');
-  const { nowMs, caller } = context;
-  const deleted: KeyRecord = { ...key, deletedMs: nowMs, deletedBy: caller, updatedMs: nowMs };
-  context.store.save(deleted);
-  return context.headers.prefer === 'return=representation' ? single(context, 200, deleted) : result(204, '');
-};
-
-export const restoreKey = (context: KeyContext, key: KeyRecord): Result => {
-  const failed = 'Key could not be restored';
-  if (key.deletedMs === null) return invalidState(failed);
-  const sinceMs = context.nowMs - key.deletedMs;
-  if (sinceMs < RESTORE_AFTER_MS) return tooEarly(failed, 'a key can be restored 30 seconds after it was deleted');
-  if (sinceMs > RESTORE_BEFORE_MS) {
-    return refusal(400, failed, 'KEY_RESTORE_EXPIRED', 'The key was deleted more than 30 days ago');
-  }
-  if (key.expiresMs !== null && key.expiresMs <= context.nowMs) {
-    return refusal(400, failed, 'KEY_EXPIRED_ERR', `The key expired on ${new Date(key.expiresMs).toISOString()}`);
-  }
-  const restored: KeyRecord = { ...key, deletedMs: null, deletedBy: null, disabledMs: null, updatedMs: context.nowMs };
-  context.store.save(restored);
-  return single(context, 201, restored);
+  const page = pageOf(NO_VERSIONS, context.query, key.versions.toReversed());
+  if (page.kind === 'refusal') return page;
+  const type = 'application/vnd.ibm.kms.key.version+json';
+  return result(200, collectionOf(type, page.items.map(shownVersion), page.total));
 };

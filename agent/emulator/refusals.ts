@@ -1,88 +1,51 @@
 /**
- * Error bodies as Key Protect words them. Source: IBM Cloud documentation, Key Protect "Error messages", and the error
- * model of the API documentation. Clients must look at status and code only; the texts are for people.
+ * Refusals of the service. Clients must look at status and code only; the texts are for people. Source: IBM Cloud
+ * documentation, Key Protect "Error messages" and "Why can't I authenticate"; the error model of the API documentation.
  */
+import { bareBody, REASONS, type ReasonCode, reasonBody, type Target } from './reasons.ts';
 
 export interface Refusal {
   readonly kind: 'refusal';
   readonly status: number;
   readonly body: string;
+  /** Reason code; null where the body carries none. */
+  readonly code: ReasonCode | null;
 }
 
-export interface Target {
-  readonly type: 'field' | 'query_param' | 'header';
-  readonly name: string;
+export interface RefusalDetail {
+  /** Goes behind the message of the code. */
+  readonly detail?: string;
+  /** Goes before the verb phrase, such as "The key expired on …". */
+  readonly because?: string;
+  readonly target?: Target;
 }
 
-const PHRASES: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  404: 'Not Found',
-  409: 'Conflict',
-  410: 'Gone',
-  422: 'Unprocessable Entity',
-  429: 'Too Many Requests',
-  500: 'Internal Server Error',
-  501: 'Not Implemented',
-  503: 'Service Unavailable',
+/** `failed` is the verb phrase, such as "Wrap with key could not be performed". */
+export const refuse = (code: ReasonCode, failed: string, more: RefusalDetail = {}): Refusal => {
+  const [status, message] = REASONS[code];
+  const words = more.because === undefined ? failed : `${more.because}: ${failed}`;
+  const text = more.detail === undefined ? message : `${message}: ${more.detail}`;
+  return { kind: 'refusal', status, code, body: reasonBody(status, words, code, text, more.target ?? null) };
 };
 
-const bodyOf = (resource: object): string =>
-  JSON.stringify({
-    metadata: { collectionType: 'application/vnd.ibm.kms.error+json', collectionTotal: 1 },
-    resources: [resource],
-  });
-
-/** An error with a reason code. `failed` is the verb phrase, such as "Wrap with key could not be performed". */
-export const refusal = (
-  status: number,
-  failed: string,
-  code: string,
-  message: string,
-  target: Target | null = null,
-): Refusal => ({
-  kind: 'refusal',
-  status,
-  body: bodyOf({
-    errorMsg: `${PHRASES[status] ?? 'Error'}: ${failed}: Please see \`reasons\` for more details (${code})`,
-    reasons: [
-      {
-        code,
-        message,
-        status,
-        moreInfo: 'https://cloud.ibm.com/apidocs/key-protect',
-        ...(target === null ? {} : { target }),
-      },
-    ],
-  }),
-});
-
-/** Bad token, wrong instance and missing rights look the same, and carry no reasons. */
+/** Bad token, wrong instance, missing rights and network policies look the same, and carry no reasons. */
 export const unauthorized = (): Refusal => ({
   kind: 'refusal',
   status: 401,
-  body: bodyOf({ errorMsg: 'Unauthorized: The user does not have access to the specified resource' }),
+  code: null,
+  body: bareBody(401, 'The user does not have access to the specified resource'),
 });
 
-export const keyNotFound = (failed: string): Refusal => refusal(404, failed, 'KEY_NOT_FOUND_ERR', 'key does not exist');
-
-export const keyDeleted = (failed: string): Refusal =>
-  refusal(410, failed, 'KEY_DELETED_ERR', 'Key has already been deleted: Please delete references to this key');
-
-export const invalidState = (failed: string): Refusal =>
-  refusal(409, failed, 'KEY_ACTION_INVALID_STATE_ERR', 'Key is not in a valid state');
-
-export const tooEarly = (failed: string, wait: string): Refusal =>
-  refusal(409, failed, 'REQ_TOO_EARLY_ERR', `The key was updated recently: Please wait and try again: ${wait}`);
-
-export const badBody = (failed: string, detail: string): Refusal =>
-  refusal(400, failed, 'BAD_BODY_ERR', `The body could not be read: ${detail}`);
-
-export const noBody = (failed: string): Refusal =>
-  refusal(400, failed, 'NO_BODY_ERR', 'A body is required for this request');
+export const badBody = (failed: string, detail: string): Refusal => refuse('BAD_BODY_ERR', failed, { detail });
 
 export const badField = (failed: string, name: string, detail: string): Refusal =>
-  refusal(400, failed, 'INVALID_FIELD_ERR', `The field \`${name}\` is not valid: ${detail}`, { type: 'field', name });
+  refuse('INVALID_FIELD_ERR', failed, { detail: `\`${name}\`: ${detail}`, target: { type: 'field', name } });
 
-export const notBuilt = (what: string): Refusal =>
-  refusal(501, 'The request could not be served', 'NOT_BUILT_ERR', `the local key service has no ${what}`);
+export const badQuery = (failed: string, name: string, detail: string): Refusal =>
+  refuse('INVALID_QUERY_PARAM_ERR', failed, {
+    detail: `\`${name}\`: ${detail}`,
+    target: { type: 'query_param', name },
+  });
+
+export const isRefusal = (value: unknown): value is Refusal =>
+  typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'refusal';

@@ -3,25 +3,19 @@
  * real server. Time is the machine's wall clock plus an offset that the user can move.
  */
 import type { Host, ServerReply, ServerRequest } from '../ports.ts';
-import { grantOfHeader, tokenAnswer } from './access.ts';
+import { tokenAnswer } from './access.ts';
 import { answerAdmin } from './admin.ts';
-import { type Effect, type Fault, type FaultedRequest, type OperationName, strike } from './faults.ts';
-import { isActionName, performAction } from './key-actions.ts';
-import {
-  countKeys,
-  createKey,
-  deleteKey,
-  type KeyContext,
-  listKeys,
-  listVersions,
-  readKey,
-  readMetadata,
-  restoreKey,
-} from './key-handlers.ts';
-import { type KeyRecord, type Naming, type Result, result } from './key-record.ts';
-import { badField, keyNotFound, notBuilt, refusal, unauthorized } from './refusals.ts';
-import { mayPerform, type Route, routeOf } from './routes.ts';
-import type { Store } from './store.ts';
+import { type Caller, identify, roleProblem } from './authorize.ts';
+import { auditEvent } from './events.ts';
+import { type Fault, type FaultedRequest, type Stroke, strike } from './faults.ts';
+import { HANDLERS } from './handlers.ts';
+import type { KeyRecord, Naming } from './key-record.ts';
+import { bareBody, isReasonCode, phraseOf, REASONS, reasonBody } from './reasons.ts';
+import { refuse } from './refusals.ts';
+import { type Result, result } from './result.ts';
+import { type Route, routeOf } from './routes.ts';
+import { IncompleteKey, type Store } from './store.ts';
+import { runUpkeep } from './upkeep.ts';
 
 export interface ServiceOptions {
   readonly naming: Naming;
@@ -30,15 +24,22 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal;
   /** Told of each request that was served: for a log. */
   readonly observe?: (line: string) => void;
+  /** Takes audit events, each a line of JSON. */
+  readonly record?: (event: string) => void;
 }
 
 export interface KeyService {
   handle(request: ServerRequest): Promise<ServerReply>;
+  /** Does the calendar work that has come due. */
+  upkeep(): void;
 }
 
 type ServicePorts = Pick<Host, 'clock' | 'entropy'>;
+type ApiRoute = Extract<Route, { readonly kind: 'api' }>;
 
 const CORRELATION_ID = /^[A-Za-z0-9-]{1,64}$/;
+const SHOWN_NAME = /^[\w-]{1,90}$/;
+const FAILED = 'The request could not be served';
 
 const replyOf = (given: Result, headers: Readonly<Record<string, string>>): ServerReply => ({
   kind: 'reply',
@@ -51,139 +52,240 @@ const replyOf = (given: Result, headers: Readonly<Record<string, string>>): Serv
   body: given.body,
 });
 
-/** What an effect other than a delay answers. */
-const faultReply = (effect: Exclude<Effect, { readonly kind: 'delay' }>): ServerReply => {
-  switch (effect.kind) {
+/** Body of a scripted answer: the documented one of a reason code, else one without reasons. */
+const scriptedBody = (status: number, code: string | null): string => {
+  if (code !== null) {
+    const message = isReasonCode(code) ? REASONS[code][1] : 'scripted fault';
+    return reasonBody(status, FAILED, code, message);
+  }
+  const words = status === 401 ? 'The user does not have access to the specified resource' : FAILED;
+  return bareBody(status, words);
+};
+
+/** What a stroke other than a delay answers. */
+const strokeReply = (stroke: Exclude<Stroke, { readonly kind: 'delay' }>): ServerReply => {
+  switch (stroke.kind) {
     case 'drop':
     case 'hang':
-      return { kind: effect.kind };
+      return { kind: stroke.kind };
     case 'truncate':
       return { kind: 'truncate', body: JSON.stringify({ metadata: {}, resources: [], padding: 'x'.repeat(64) }) };
     case 'malformed':
       return { kind: 'reply', status: 200, headers: { 'content-type': 'text/html' }, body: '<html>gateway</html>' };
     case 'status': {
-      const retry = effect.retryAfterSeconds === null ? {} : { 'retry-after': String(effect.retryAfterSeconds) };
-      if (effect.body !== null) {
-        return {
-          kind: 'reply',
-          status: effect.status,
-          headers: { 'content-type': 'text/plain', ...retry },
-          body: effect.body,
-        };
-      }
-      const given =
-        effect.code === null
-          ? unauthorized()
-          : refusal(effect.status, 'The request could not be served', effect.code, 'scripted fault');
-      return replyOf({ ...given, status: effect.status }, retry);
+      const { status, code, body, retryAfterSeconds } = stroke;
+      const type = body === null ? 'application/json' : 'text/plain';
+      const retry = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
+      return {
+        kind: 'reply',
+        status,
+        headers: { 'content-type': type, ...retry },
+        body: body ?? scriptedBody(status, code),
+      };
     }
-  }
-};
-
-const keyAnswer = (context: KeyContext, operation: OperationName, key: KeyRecord): Result => {
-  if (isActionName(operation)) {
-    const { store, entropy, nowMs, body } = context;
-    return performAction(operation, { store, entropy, nowMs, key, body });
-  }
-  switch (operation) {
-    case 'get':
-      return readKey(context, key);
-    case 'versions':
-      return listVersions(context, key);
-    case 'delete':
-      return deleteKey(context, key);
-    case 'restore':
-      return restoreKey(context, key);
-    default:
-      return readMetadata(context, key);
   }
 };
 
 export const makeService = (host: ServicePorts, store: Store, options: ServiceOptions): KeyService => {
   let { faults } = options;
+  let rules: ReadonlyMap<string, boolean> = new Map();
   const nowMs = (): number => host.clock.now().getTime() + store.clockOffsetMs();
 
-  const authorized = (
+  const perform = async (
     request: ServerRequest,
     query: URLSearchParams,
-    route: Extract<Route, { kind: 'keys' | 'key' }>,
-  ): Result => {
-    const grant = grantOfHeader(store, request.headers.authorization, nowMs());
-    if (grant === null) return unauthorized();
-    const instance = request.headers['bluemix-instance'];
-    if (instance === undefined)
-      return badField('The request could not be served', 'Bluemix-Instance', 'it is required');
-    if (grant.instance !== instance || !mayPerform(grant.role, route.operation)) return unauthorized();
-    const context: KeyContext = {
-      store,
-      entropy: host.entropy,
-      nowMs: nowMs(),
-      naming: options.naming,
-      instance,
-      caller: grant.iamId,
-      query,
-      headers: request.headers,
-      body: request.body,
-    };
-    if (route.kind === 'keys') {
-      return { create: createKey, list: listKeys, head: countKeys }[route.operation](context);
+    route: ApiRoute,
+    caller: Caller,
+  ): Promise<Result> => {
+    const problem = roleProblem(caller, route.endpoint);
+    if (problem !== null) return problem;
+    const { operation } = route.endpoint;
+    if (operation === 'token' || operation === 'discovery' || operation === 'kmip') throw new TypeError(operation);
+    try {
+      return await HANDLERS[operation]({
+        store,
+        entropy: host.entropy,
+        nowMs: nowMs(),
+        naming: options.naming,
+        instance: caller.instance,
+        caller: caller.iamId,
+        roles: caller.roles,
+        query,
+        headers: request.headers,
+        body: request.body,
+        path: route.names,
+        rules,
+      });
+    } catch (error) {
+      if (error instanceof IncompleteKey) return refuse('INCOMPLETE_METADATA_ERR', FAILED);
+      throw error;
     }
-    const key = store.key(instance, route.name);
-    return key === null ? keyNotFound('Key could not be retrieved') : keyAnswer(context, route.operation, key);
   };
 
-  const answer = (request: ServerRequest, query: URLSearchParams, route: Route): Result => {
+  const keyNamed = (instance: string, name: string | undefined): KeyRecord | null => {
+    try {
+      return name === undefined ? null : store.key(instance, name);
+    } catch {
+      return null;
+    }
+  };
+
+  const record = (
+    request: ServerRequest,
+    route: ApiRoute,
+    instance: string,
+    caller: Caller | null,
+    before: KeyRecord | null,
+    given: Result,
+    correlationId: string,
+  ): void => {
+    const audit = given.kind === 'result' ? (given.audit ?? {}) : {};
+    const key = keyNamed(instance, typeof audit.keyId === 'string' ? audit.keyId : route.names.key) ?? before;
+    const event = auditEvent({
+      atMs: nowMs(),
+      naming: options.naming,
+      instance,
+      event: route.endpoint.event,
+      status: given.status,
+      code: given.kind === 'refusal' ? given.code : null,
+      caller: caller?.iamId ?? null,
+      address: request.remote,
+      agent: request.headers['user-agent'] ?? null,
+      path: request.target.split('?', 1)[0] ?? null,
+      key,
+      correlationId,
+      audit,
+    });
+    options.record?.(event);
+  };
+
+  const api = async (
+    request: ServerRequest,
+    query: URLSearchParams,
+    route: ApiRoute,
+    correlationId: string,
+  ): Promise<Result> => {
+    const instance = request.headers['bluemix-instance'];
+    const caller = identify(store, request, nowMs(), instance);
+    const isRecorded = options.record !== undefined && instance !== undefined && store.instances().includes(instance);
+    const before = isRecorded ? keyNamed(instance, route.names.key) : null;
+    const given = caller.kind === 'refusal' ? caller : await perform(request, query, route, caller);
+    if (isRecorded) {
+      const known = caller.kind === 'caller' ? caller : null;
+      record(request, route, instance, known, before, given, correlationId);
+    }
+    return given;
+  };
+
+  /** GET /crypto_v2/instances/{id}: Hyper Protect Crypto Services, "Retrieving the API endpoint". */
+  const discovery = (request: ServerRequest, instance: string): Result => {
+    const caller = identify(store, request, nowMs(), instance);
+    if (caller.kind === 'refusal') return caller;
+    const address = { public: request.headers.host ?? '', private: request.headers.host ?? '' };
+    return result(200, JSON.stringify({ instance_id: instance, kms: address }));
+  };
+
+  const kmip = (request: ServerRequest): Result => {
+    const caller = identify(store, request, nowMs(), request.headers['bluemix-instance']);
+    return caller.kind === 'refusal' ? caller : refuse('FEATURE_RESTRICTED_ERR', 'KMIP adapter could not be served');
+  };
+
+  const upkeep = (): void => {
+    for (const { event, key, atMs, audit } of runUpkeep(host.entropy, store, nowMs())) {
+      const line = auditEvent({
+        atMs,
+        naming: options.naming,
+        instance: key.instance,
+        event,
+        status: 200,
+        code: null,
+        caller: 'Key Protect',
+        address: null,
+        agent: null,
+        path: null,
+        key,
+        correlationId: host.entropy.uuid(),
+        audit,
+      });
+      options.record?.(line);
+    }
+  };
+
+  const admin = (request: ServerRequest, name: string): Result =>
+    answerAdmin(request, name, {
+      faults: () => faults,
+      setFaults: (given) => {
+        faults = given;
+      },
+      rules: () => rules,
+      setRules: (given) => {
+        rules = given;
+      },
+      nowMs,
+      advance: (ms) => {
+        store.setClockOffsetMs(store.clockOffsetMs() + ms);
+        upkeep();
+      },
+    });
+
+  const answer = (
+    request: ServerRequest,
+    query: URLSearchParams,
+    route: Route,
+    correlationId: string,
+  ): Result | Promise<Result> => {
     switch (route.kind) {
       case 'token':
         return tokenAnswer(store, request.body.toString('utf8'), nowMs(), host.entropy.uuid());
-      case 'notBuilt':
-        return notBuilt(route.what);
+      case 'admin':
+        return admin(request, route.name);
+      case 'discovery':
+        return discovery(request, route.instance);
+      case 'kmip':
+        return kmip(request);
+      case 'api':
+        return api(request, query, route, correlationId);
       case 'unknown':
         return result(404, '404 page not found\n', { 'content-type': 'text/plain' });
-      case 'admin':
-        return answerAdmin(request, route.name, {
-          faults: () => faults,
-          setFaults: (given) => {
-            faults = given;
-          },
-          nowMs,
-          advance: (ms) => store.setClockOffsetMs(store.clockOffsetMs() + ms),
-        });
-      default:
-        return authorized(request, query, route);
     }
   };
 
-  const struck = (request: ServerRequest, route: Route): Effect | null => {
-    if (route.kind !== 'token' && route.kind !== 'keys' && route.kind !== 'key') return null;
+  const struck = (request: ServerRequest, route: Route): Stroke | null => {
+    if (route.kind === 'admin' || route.kind === 'unknown') return null;
     const faulted: FaultedRequest = {
-      operation: route.kind === 'token' ? 'token' : route.operation,
+      operation: route.kind === 'api' ? route.endpoint.operation : route.kind,
       instance: request.headers['bluemix-instance'] ?? null,
-      key: route.kind === 'key' ? route.name : null,
+      key: route.kind === 'api' ? (route.names.key ?? null) : null,
     };
-    const { effect, left } = strike(faults, faulted);
+    const { stroke, left } = strike(faults, faulted, host.clock.monotonicMs());
     faults = left;
-    return effect;
+    return stroke;
+  };
+
+  const observe = (route: Route, reply: ServerReply): void => {
+    const name = route.kind === 'api' ? route.endpoint.operation : route.kind;
+    const key = route.kind === 'api' ? (route.names.key ?? '') : '';
+    const outcome = reply.kind === 'reply' ? `${reply.status} ${phraseOf(reply.status)}` : reply.kind;
+    // A name comes from outside: one that could be a secret, or would break the line, is not shown.
+    options.observe?.(`${name}${SHOWN_NAME.test(key) ? ` ${key}` : ''}: ${outcome}`);
   };
 
   return {
+    upkeep,
     handle: async (request) => {
       const url = URL.canParse(request.target, 'http://localhost') ? new URL(request.target, 'http://localhost') : null;
-      const route: Route = url === null ? { kind: 'unknown' } : routeOf(request.method, url.pathname, url.searchParams);
-      const name = route.kind === 'keys' || route.kind === 'key' ? route.operation : route.kind;
+      const query = url?.searchParams ?? new URLSearchParams();
+      const route: Route = url === null ? { kind: 'unknown' } : routeOf(request.method, url.pathname, query);
       const given = request.headers['correlation-id'];
       const correlationId = given !== undefined && CORRELATION_ID.test(given) ? given : host.entropy.uuid();
-      const effect = struck(request, route);
-      if (effect?.kind === 'delay') await host.clock.sleep(effect.delayMs, options.signal);
+      const stroke = struck(request, route);
+      if (stroke?.kind === 'delay') await host.clock.sleep(stroke.delayMs, options.signal);
       if (options.signal?.aborted === true) return { kind: 'drop' };
       const reply =
-        effect === null || effect.kind === 'delay'
-          ? replyOf(answer(request, url?.searchParams ?? new URLSearchParams(), route), {
-              'correlation-id': correlationId,
-            })
-          : faultReply(effect);
-      const outcome = reply.kind === 'reply' ? String(reply.status) : reply.kind;
-      options.observe?.(`${name}${route.kind === 'key' ? ` ${route.name}` : ''}: ${outcome}`);
+        stroke === null || stroke.kind === 'delay'
+          ? replyOf(await answer(request, query, route, correlationId), { 'correlation-id': correlationId })
+          : strokeReply(stroke);
+      observe(route, reply);
       return reply;
     },
   };

@@ -6,9 +6,11 @@ import { fileURLToPath } from 'node:url';
 import type { CommandIo } from '../../agent/cli/io.ts';
 import { kmsCommand } from '../../agent/cli/kms.ts';
 import { describeChain, exitStatusOf } from '../../agent/errors.ts';
+import { calendar } from '../../agent/host/calendar.ts';
 import { makeHost } from '../../agent/host/host.ts';
 import { makeHttp } from '../../agent/host/http.ts';
 import { serveHttp } from '../../agent/host/http-server.ts';
+import { openLineFile } from '../../agent/host/line-file.ts';
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
@@ -60,6 +62,9 @@ export const triseedKms = async (...args: readonly string[]): Promise<Ended> => 
     signal: new AbortController().signal,
     makeHttp,
     serve: serveHttp,
+    calendar,
+    openLineFile,
+    credentialsFolder: null,
     ask: async () => {
       throw new Error('nobody is there to be asked');
     },

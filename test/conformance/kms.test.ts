@@ -1,7 +1,7 @@
 /** Our client against the local key service, as two real processes over real sockets. */
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { openStore } from '../../agent/emulator/store.ts';
+import { openStore } from '../../agent/emulator/store-file.ts';
 import { clock } from '../../agent/host/clock.ts';
 import { entropy } from '../../agent/host/entropy.ts';
 import { files } from '../../agent/host/files.ts';
@@ -77,7 +77,10 @@ const ownerOf = (
     create: async (resource = {}) => {
       const { json } = await authorized(
         '/api/v2/keys',
-        JSON.stringify({ resources: [{ name: 'tests', extractable: false, ...resource }] }),
+        JSON.stringify({
+          metadata: { collectionType: 'application/vnd.ibm.kms.key+json', collectionTotal: 1 },
+          resources: [{ name: 'tests', extractable: false, ...resource }],
+        }),
       );
       return String(JSON.parse(json).resources[0].id);
     },

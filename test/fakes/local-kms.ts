@@ -3,9 +3,10 @@
 import type { AgentConfiguration } from '../../agent/configuration.ts';
 import type { KmsEntry } from '../../agent/contract/types.ts';
 import type { Role } from '../../agent/emulator/access.ts';
-import { crnOf } from '../../agent/emulator/key-record.ts';
+import { crnOf, type Naming } from '../../agent/emulator/key-record.ts';
 import { makeService } from '../../agent/emulator/service.ts';
-import { openStore, type Store } from '../../agent/emulator/store.ts';
+import type { Store } from '../../agent/emulator/store.ts';
+import { openStore } from '../../agent/emulator/store-file.ts';
 import { entropy } from '../../agent/host/entropy.ts';
 import { files } from '../../agent/host/files.ts';
 import type { Clock, Files, Host } from '../../agent/ports.ts';
@@ -22,8 +23,19 @@ export interface LocalKms {
   readonly host: Pick<Host, 'http' | 'clock' | 'entropy'>;
   readonly settings: AgentConfiguration['kms'];
   readonly store: Store;
-  /** One raw request, as the manager of the instance unless `headers` say otherwise. */
-  request(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
+  /** Does the calendar work. */
+  upkeep(): void;
+  /**
+   * One raw request, with the API key of the instance unless `as` or `headers` say otherwise; a header that is empty is
+   * left out.
+   */
+  request(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+    as?: { readonly apiKey?: string; readonly remote?: string },
+  ): Promise<Answer>;
   /** A new root key; its id. */
   createKey(resource?: object): Promise<string>;
   entry(keyId: string, apiKey?: string): KmsEntry;
@@ -39,35 +51,37 @@ export interface Answer {
 
 export const localKms = async (
   clock: Clock,
-  options: { readonly role?: Role; readonly files?: Files; readonly database?: string } = {},
+  options: {
+    readonly role?: Role;
+    readonly roles?: readonly Role[];
+    readonly files?: Files;
+    readonly database?: string;
+    readonly naming?: Naming;
+    readonly record?: (event: string) => void;
+  } = {},
 ): Promise<LocalKms> => {
   const store = await openStore({ files: options.files ?? files, entropy }, options.database ?? null);
-  if (store.grantOf(Buffer.from(API_KEY)) === null) {
-    store.addGrant(Buffer.from(API_KEY), {
-      iamId: 'iam-ServiceId-tests',
-      instance: INSTANCE,
-      role: options.role ?? 'Manager',
-    });
-  }
-  const service = makeService({ clock, entropy }, store, { naming, faults: [] });
+  store.admit(Buffer.from(API_KEY), 'iam-ServiceId-tests', INSTANCE, options.roles ?? [options.role ?? 'Manager']);
+  const record = options.record === undefined ? {} : { record: options.record };
+  const service = makeService({ clock, entropy }, store, { naming: options.naming ?? naming, faults: [], ...record });
 
-  const deliver = async (request: SentRequest): Promise<FakeAnswer> => {
+  const deliver = async (request: SentRequest, remote = '127.0.0.1'): Promise<FakeAnswer> => {
     const { pathname, search, host } = new URL(request.url);
     const reply = await service.handle({
       method: request.method,
       target: `${pathname}${search}`,
       headers: { host, ...request.headers },
       body: Buffer.from(request.body, 'latin1'),
-      remote: '127.0.0.1',
+      remote,
     });
     if (reply.kind === 'hang') return 'hang';
     if (reply.kind !== 'reply') return { failure: 'interrupted' };
     return { status: reply.status, headers: reply.headers, body: reply.body };
   };
-  const http = fakeHttp(clock, deliver);
+  const http = fakeHttp(clock, (request) => deliver(request));
 
-  const raw = async (request: SentRequest): Promise<Answer> => {
-    const given = await deliver(request);
+  const raw = async (request: SentRequest, remote?: string): Promise<Answer> => {
+    const given = await deliver(request, remote);
     if (given === 'hang' || 'failure' in given) throw new Error('no answer');
     const text = String(given.body ?? '');
     let json: unknown;
@@ -79,10 +93,10 @@ export const localKms = async (
     return { status: given.status, headers: given.headers ?? {}, text, json };
   };
   const base = { url: '', timeoutMs: 1000 };
-  const token = async (): Promise<string> => {
+  const token = async (apiKey: string): Promise<string> => {
     const form = new URLSearchParams({
       grant_type: 'urn:ibm:params:oauth:grant-type:apikey',
-      apikey: API_KEY,
+      apikey: apiKey,
     }).toString();
     const answer = await raw({
       ...base,
@@ -94,14 +108,12 @@ export const localKms = async (
     return `Bearer ${answer.json.access_token}`;
   };
 
-  const request: LocalKms['request'] = async (method, path, body, headers = {}) =>
-    raw({
-      ...base,
-      method,
-      url: `http://127.0.0.1${path}`,
-      headers: { authorization: await token(), 'bluemix-instance': INSTANCE, ...headers },
-      body: body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body),
-    });
+  const request: LocalKms['request'] = async (method, path, body, headers = {}, as = {}) => {
+    const all = { authorization: await token(as.apiKey ?? API_KEY), 'bluemix-instance': INSTANCE, ...headers };
+    const sent = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ''));
+    const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
+    return raw({ ...base, method, url: `http://127.0.0.1${path}`, headers: sent, body: text }, as.remote);
+  };
 
   return {
     http,
@@ -115,6 +127,7 @@ export const localKms = async (
       onRevoked: 'grace',
     },
     store,
+    upkeep: () => service.upkeep(),
     request,
     createKey: async (resource = {}) => {
       const answer = await request('POST', '/api/v2/keys', {

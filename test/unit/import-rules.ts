@@ -52,6 +52,8 @@ const ports = [
   'BlockDevice',
   'SendHttp',
   'ServeHttp',
+  'Calendar',
+  'OpenLineFile',
   'RunCommand',
   'Clock',
   'Entropy',

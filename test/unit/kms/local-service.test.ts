@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { decodeBase64 } from '../../../agent/emulator/base64.ts';
 import { type Fault, parseFaults, strike } from '../../../agent/emulator/faults.ts';
+import { PLAIN_KEY } from '../../../agent/emulator/key-record.ts';
 import { parseWrappedKey } from '../../../agent/emulator/wrapping.ts';
 import { manualClock } from '../../fakes/clock.ts';
 import { type Answer, INSTANCE, type LocalKms, localKms } from '../../fakes/local-kms.ts';
@@ -19,6 +20,10 @@ const setUp = async (role?: 'Reader' | 'ReaderPlus' | 'Writer' | 'Manager') => {
     (await kms.request('GET', `/api/v2/keys/${key}/metadata`)).json.resources[0].state;
   return { clock, kms, act, wrapped, state };
 };
+const keyBody = (resource: object): object => ({
+  metadata: { collectionType: 'application/vnd.ibm.kms.key+json', collectionTotal: 1 },
+  resources: [resource],
+});
 const codeOf = (answer: Answer): string | undefined => answer.json?.resources?.[0]?.reasons?.[0]?.code;
 
 t.test('error bodies, to the byte', async (t) => {
@@ -34,7 +39,7 @@ t.test('error bodies, to the byte', async (t) => {
       '"reasons":[{"code":"KEY_ACTION_INVALID_STATE_ERR","message":"Key is not in a valid state","status":409,' +
       '"moreInfo":"https://cloud.ibm.com/apidocs/key-protect"}]}]}',
   );
-  const refused = await kms.request('GET', '/api/v2/keys', undefined, { authorization: 'Bearer a.b.c' });
+  const refused = await kms.request('GET', '/api/v2/keys', undefined, { authorization: '' });
   t.equal(refused.status, 401);
   t.equal(
     refused.text,
@@ -200,7 +205,7 @@ t.test('tokens end, and cannot be made by others', async (t) => {
   const forged = Buffer.from(JSON.stringify({ ...parsed, exp: parsed.exp + 9999 })).toString('base64url');
   t.equal((await read(`Bearer ${header}.${forged}.${signature}`)).status, 401);
   t.equal((await read(`Bearer ${header}.${claims}.AAAA`)).status, 401);
-  t.equal((await read('Basic abc')).status, 401);
+  t.match(await read('Basic abc'), { status: 400, text: /BEARER_SUB_EXTRACTION_ERR/ });
   await clock.advance(3_600_000);
   t.equal((await read(`Bearer ${header}.${claims}.${signature}`)).status, 401);
 
@@ -225,26 +230,18 @@ t.test('roles, instances and headers', async (t) => {
   for (const [role, may] of Object.entries(allowed)) {
     const { kms } = await setUp(role as 'Reader');
     const now = 0;
-    const record = {
-      instance: INSTANCE,
-      id: 'k1',
-      name: 'n1',
-      description: null,
-      aliases: [],
-      extractable: false,
-      imported: false,
-      createdMs: now,
-      createdBy: 'x',
-      expiresMs: null,
-      disabledMs: null,
-      updatedMs: now,
-      rotatedMs: null,
-      deletedMs: null,
-      deletedBy: null,
-      versions: [{ id: 'v1', createdMs: now }] as const,
-    };
+    const version = { id: 'v1', createdMs: now };
     kms.store.save(
-      { ...record, versions: [{ id: 'v1', createdMs: now }] },
+      {
+        ...PLAIN_KEY,
+        instance: INSTANCE,
+        id: 'k1',
+        name: 'n1',
+        createdMs: now,
+        createdBy: 'x',
+        updatedMs: now,
+        versions: [version],
+      },
       { versionId: 'v1', material: Buffer.alloc(32) },
     );
     const requests: Record<string, () => Promise<Answer>> = {
@@ -253,7 +250,7 @@ t.test('roles, instances and headers', async (t) => {
       'GET key': () => kms.request('GET', '/api/v2/keys/k1'),
       'POST wrap': () => kms.request('POST', '/api/v2/keys/k1/actions/wrap'),
       'POST rotate': () => kms.request('POST', '/api/v2/keys/k1/actions/rotate'),
-      'POST keys': () => kms.request('POST', '/api/v2/keys', { resources: [{ name: 'n2' }] }),
+      'POST keys': () => kms.request('POST', '/api/v2/keys', keyBody({ name: 'n2' })),
       'POST disable': () => kms.request('POST', '/api/v2/keys/k1/actions/disable'),
       'DELETE key': () => kms.request('DELETE', '/api/v2/keys/k1'),
     };
@@ -305,7 +302,6 @@ t.test('bodies are read strictly', async (t) => {
   const aad = await act(key, 'wrap', { plaintext: SEED, aad: ['a', 'b'] });
   t.equal((await act(key, 'unwrap', { ciphertext: aad.json.ciphertext, aad: ['a', 'b'] })).json.plaintext, SEED);
   t.equal((await act(key, 'unwrap', { ciphertext: aad.json.ciphertext, aad: ['b', 'a'] })).status, 422);
-  t.equal((await kms.request('GET', `/api/v2/keys/${key}/policies`)).status, 501, 'what is not built says so');
   t.equal((await kms.request('GET', '/api/v2/elsewhere')).status, 404);
   t.equal((await kms.request('GET', '/api/v2/keys/%')).status, 404, 'a broken escape');
 });
@@ -319,9 +315,8 @@ t.test('imported keys with the same material unwrap each other, whatever their i
   t.equal(codeOf(await act(one, 'rotate')), 'KEY_PAYLOAD_REQ_ERR');
   t.equal((await act(one, 'rotate', { payload: Buffer.alloc(16).toString('base64') })).status, 204);
   for (const size of [0, 15, 33]) {
-    const answer = await kms.request('POST', '/api/v2/keys', {
-      resources: [{ name: 'bad', extractable: false, payload: Buffer.alloc(size).toString('base64') }],
-    });
+    const payload = Buffer.alloc(size).toString('base64');
+    const answer = await kms.request('POST', '/api/v2/keys', keyBody({ name: 'bad', extractable: false, payload }));
     t.equal(answer.status, 400, `${size} bytes`);
   }
   const shown = await kms.request('GET', `/api/v2/keys/${one}`);
@@ -369,9 +364,9 @@ t.test('faults strike as scripted', async (t) => {
   const hits = (fault: Fault, times: number): boolean[] => {
     let faults: readonly Fault[] = [fault];
     return Array.from({ length: times }, () => {
-      const struck = strike(faults, request);
+      const struck = strike(faults, request, 0);
       faults = struck.left;
-      return struck.effect !== null;
+      return struck.stroke !== null;
     });
   };
   t.same(hits(base, 3), [true, true, true]);

@@ -32,7 +32,7 @@ export interface Sight {
   readonly signatures: readonly string[];
   /** The device carries a LUKS2 header that passes the gate. */
   readonly opensSafely: boolean;
-  /** What lies where our own table would put its partitions, on a disk that is to be partitioned. */
+  /** What lies where our own table would put its partitions. */
   readonly hidden: string | null;
   readonly sizeBytes: number;
   readonly serial: string | null;
@@ -112,7 +112,7 @@ const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice
       header.kind !== 'luks2',
     growsTo: await roomOf(host, plan, disk),
     opensSafely: header.kind === 'luks2' && gateHeader(header.current).kind === 'passed',
-    hidden: destroys && wholeDisk ? await foundAtOurPlaces(read, target.sizeBytes) : null,
+    hidden: await foundAtOurPlaces(read, target.sizeBytes),
     serial: disk.serial,
     metadata: await lookAtMetadata(host, plan, disk),
     signatures: resumes ? signatures.filter((name) => !ownTableSignatures.has(name)) : signatures,

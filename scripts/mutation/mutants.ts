@@ -163,8 +163,11 @@ const isWording = (node: AnyNode, ancestors: readonly AnyNode[], wording: Wordin
       return ancestor.arguments[wording.arguments[nameOf(ancestor)] ?? -1] === below;
     if (ancestor.type !== 'VariableDeclarator' || ancestor.id.type !== 'Identifier') return false;
     if (!wording.within.includes(ancestor.id.name)) return false;
-    // Of a function only what it returns; a text that is compared with decides something.
-    const parent = ancestors.at(-2);
+    // Of a function only what it returns, and what is put into that; a text that is compared with decides something.
+    const text = ancestors.findLast(
+      ({ type }, at) => type !== 'TemplateLiteral' && ancestors[at + 1]?.type === 'TemplateLiteral',
+    );
+    const parent = text ?? ancestors.at(-2);
     return (
       ancestor.init?.type !== 'ArrowFunctionExpression' ||
       parent?.type === 'ReturnStatement' ||

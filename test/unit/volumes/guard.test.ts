@@ -108,7 +108,8 @@ const make = (world: World = {}): Made => {
     entropy: { ...hostOnFiles().entropy, fraction: () => 0 },
     disks: {
       list: async () => (world.gone ? [] : [{ ...entry, path: '/dev/vda', serial: 'other' }, entry]),
-      open: async (wanted) => {
+      open: async (wanted, access) => {
+        if (access !== 'read') throw new Error(`the guard opens ${wanted} to ${access}`);
         const found = devices.find((candidate) => candidate.path === wanted);
         if (found === undefined) throw new Error(`there is no ${wanted}`);
         counted.opened += 1;
@@ -407,7 +408,10 @@ for (const [name, world, plan] of allowed)
 for (const [name, world, plan] of objected)
   t.test(`objected: ${name}`, async (t) => {
     const made = make(world);
-    await t.rejects(guardPlan(made.host, plan(made)), { code: 'VOLUME_GUARD_OBJECTS', facts: { volume: 'data' } });
+    await t.rejects(guardPlan(made.host, plan(made)), {
+      code: 'VOLUME_GUARD_OBJECTS',
+      facts: { volume: 'data', detail: String },
+    });
     t.equal(made.counted.closed, made.counted.opened, 'no device is left open');
   });
 
@@ -422,4 +426,5 @@ t.test('opening a volume costs no search for data', async (t) => {
   const made = make({ data: [[0, header]] });
   await guardPlan(made.host, made.onData(opening));
   t.ok(made.counted.bytesRead < mebibyte, `${made.counted.bytesRead} bytes read`);
+  t.equal(made.counted.opened, 1, 'and no other device is looked at');
 });

@@ -60,17 +60,21 @@ export type NextStep =
 const isFinal = (refusal: KmsRefusal): boolean =>
   refusal.kind === 'badCiphertext' || refusal.kind === 'badConfiguration';
 
-/** A new round. An entry whose refusal in the round `before` was final is not asked to unwrap again. */
+/**
+ * A new round. An entry whose refusal in the round `before` was final is not asked to unwrap again, and one that asked for
+ * patience (`mayAsk` says no) not yet.
+ */
 export const startPass = (
   intent: Pass['intent'],
   entries: number,
   unwrappedBy: number | null,
   before: Pass | null = null,
+  mayAsk: (entry: number) => boolean = () => true,
 ): Pass => ({
   intent,
   entries,
   firstKey: null,
-  unwraps: new Map([...(before?.unwraps ?? [])].filter(([, refusal]) => isFinal(refusal))),
+  unwraps: new Map([...(before?.unwraps ?? [])].filter(([entry, refusal]) => isFinal(refusal) || !mayAsk(entry))),
   unwrappedBy,
   wrappedByFirst: false,
   wrapRefusal: null,
@@ -91,11 +95,14 @@ export const withFirstKey = (pass: Pass, firstKey: StateAnswer): Pass => {
   return firstKey.kind === 'retryable' && !pass.unwraps.has(0) ? withUnwrapRefusal(next, 0, firstKey) : next;
 };
 
-const waitFor = (entry: number, refusal: KmsRefusal): NextStep => ({
+const patienceOf = (answer: StateAnswer | KmsRefusal | undefined | null): number | null =>
+  answer?.kind === 'retryable' ? answer.afterMs : null;
+
+const waitFor = (entry: number, refusal: KmsRefusal): Extract<NextStep, { readonly do: 'wait' }> => ({
   do: 'wait',
   entry,
   reason: describeRefusal(refusal),
-  afterMs: refusal.kind === 'retryable' ? refusal.afterMs : null,
+  afterMs: patienceOf(refusal),
 });
 
 /** Entry 1's own word that its key may not be used now, as a refusal; null when it is active or gave no answer. */
@@ -112,8 +119,14 @@ const nextUnwrap = (pass: Pass): NextStep => {
   const first = pass.unwraps.get(0);
   if (first?.kind === 'badConfiguration') return { do: 'stop', why: 'configuration', entry: 0, reason: first.reason };
   const hopeful = answers.flatMap(({ entry, refusal }) => (refusal && !isFinal(refusal) ? [{ entry, refusal }] : []));
-  const [soonest] = hopeful;
-  return soonest === undefined ? { do: 'stop', why: 'everyEntryRefuses' } : waitFor(soonest.entry, soonest.refusal);
+  if (hopeful.length === 0) return { do: 'stop', why: 'everyEntryRefuses' };
+  const soonest = hopeful.reduce((one, other) =>
+    (patienceOf(other.refusal) ?? 0) < (patienceOf(one.refusal) ?? 0) ? other : one,
+  );
+  // The next round begins with entry 1: it is not asked before it wants to be.
+  const firstMs = patienceOf(pass.firstKey) ?? patienceOf(first);
+  const step = waitFor(soonest.entry, soonest.refusal);
+  return firstMs !== null ? { ...step, afterMs: Math.max(firstMs, step.afterMs ?? 0) } : step;
 };
 
 /** What to do next. `open` and `stop` are final; after `wait` a new pass begins. */

@@ -41,6 +41,11 @@ const MAX_LIFETIME_MS = 3_600_000;
 const RENEW_AT = 0.8;
 /** A token this close to its end is not sent any more. */
 const EXPIRY_MARGIN_MS = 10_000;
+/**
+ * How long a Retry-After of the token service holds for all callers, so that five volumes do not ask five times. Short:
+ * each caller waits for itself, and the key daemon's last question before a restart must get through.
+ */
+const MAX_PATIENCE_MS = 10_000;
 /** After a failed renewal the old token is used, and renewal is tried again no sooner than this. */
 const RENEW_AGAIN_MS = 60_000;
 
@@ -109,6 +114,9 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
   let generations = 0;
   let underway: Promise<TokenRefusal | null> | null = null;
   let renewAgainAtMs = 0;
+  /** The token service asked for patience: until then this is the answer to every caller. */
+  let patience: { readonly refusal: TokenRefusal & { readonly kind: 'retryable' }; readonly untilMs: number } | null =
+    null;
 
   /** Null once `held` is a new token. */
   const request = async (apiKey: Secret): Promise<TokenRefusal | null> => {
@@ -143,8 +151,12 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
 
   const obtain = async (apiKey: Secret): Promise<TokenRefusal | null> => {
     const refusal = await request(apiKey);
+    patience = null;
     if (refusal === null) return null;
     renewAgainAtMs = host.clock.monotonicMs() + RENEW_AGAIN_MS;
+    if (refusal.kind === 'retryable' && refusal.afterMs !== null) {
+      patience = { refusal, untilMs: host.clock.monotonicMs() + Math.min(refusal.afterMs, MAX_PATIENCE_MS) };
+    }
     if (refusal.kind !== 'retryable') {
       // The API key is no longer accepted: its token must not outlive it here.
       held?.secret.wipe();
@@ -180,6 +192,8 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
         if (nowMs >= Math.max(ready.renewAtMs, renewAgainAtMs)) void renewal(apiKey).catch(() => {});
         return answer;
       }
+      if (patience !== null && nowMs < patience.untilMs)
+        return { ...patience.refusal, afterMs: patience.untilMs - nowMs };
       const outcome = await withinTime(
         host.clock,
         limits.timeoutMs,

@@ -85,6 +85,8 @@ export const obtainSeed = async (
   const attempts = new Attempts();
   /** By entry: the correlation id of its latest answer. */
   const lastIds = new Map<number, string | null>();
+  /** By entry: when it may be asked again after it asked for patience. */
+  const patientUntilMs = new Map<number, number>();
   let held: Held | null = null;
   let noticedMs: number | null = null;
   let askedAtMs = beganMs;
@@ -107,6 +109,9 @@ export const obtainSeed = async (
       correlationId: null,
     };
     lastIds.set(entryIndex, known.correlationId);
+    if (known.kind === 'retryable' && known.afterMs !== null) {
+      patientUntilMs.set(entryIndex, host.clock.monotonicMs() + Math.min(known.afterMs, bootPolling.retryAfterCapMs));
+    }
     return attempts.observe(entryIndex, operation, known);
   };
 
@@ -174,7 +179,9 @@ export const obtainSeed = async (
     before: Pass | null,
   ): Promise<{ readonly pass: Pass; readonly step: FinalStep | { readonly do: 'open' } }> => {
     askedAtMs = host.clock.monotonicMs();
-    let pass = startPass(stored === null ? 'create' : 'open', backends.length, held?.entryIndex ?? null, before);
+    const mayAsk = (entry: number): boolean => (patientUntilMs.get(entry) ?? 0) <= askedAtMs;
+    const intent = stored === null ? 'create' : 'open';
+    let pass = startPass(intent, backends.length, held?.entryIndex ?? null, before, mayAsk);
     for (;;) {
       const step = nextStep(pass);
       if (step.do === 'open' || step.do === 'stop' || step.do === 'wait') return { pass, step };

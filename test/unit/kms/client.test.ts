@@ -189,6 +189,28 @@ t.test('a refused API key is told apart from a token service in trouble', async 
   }
 });
 
+t.test('when the token service asks for patience, the callers of one API key ask once', async (t) => {
+  const clock = manualClock();
+  let asked = 0;
+  const { host } = client(
+    (request) => {
+      if (!isToken(request)) return metadata();
+      asked += 1;
+      return asked === 1 ? { status: 429, headers: { 'retry-after': '8' } } : token('tok');
+    },
+    { clock },
+  );
+  const volumes = [1, 2, 3].map(() => backendFor(host, entry(), settings));
+  for (const volume of volumes)
+    t.match(await volume.keyState(), { kind: 'retryable', reason: 'token service: HTTP 429' });
+  t.equal(asked, 1);
+  await clock.advance(3000);
+  t.match(await volumes[1]?.keyState(), { kind: 'retryable', afterMs: 5000 });
+  await clock.advance(5000);
+  t.match(await volumes[2]?.keyState(), { kind: 'done' });
+  t.equal(asked, 2);
+});
+
 t.test('an API key that is withdrawn takes its cached token with it', async (t) => {
   const clock = manualClock();
   let asked = 0;

@@ -164,3 +164,23 @@ t.test('what is final is not asked again in a later pass', async (t) => {
   const silent = play(startPass('open', 4, null, first.pass), refused(away), answers, 'ok');
   t.same(silent.steps, ['readState', 'unwrap 1', 'unwrap 3', 'wait'], 'nor when the first entry falls silent');
 });
+
+t.test('an entry that asked for patience is left alone, and holds up nobody else', async (t) => {
+  const busy: KmsRefusal = { kind: 'retryable', reason: 'HTTP 429', afterMs: 40_000 };
+  const away: KmsRefusal = { kind: 'retryable', reason: 'timeout', afterMs: null };
+  const bad: KmsRefusal = { kind: 'badCiphertext' };
+  const first = play(startPass('open', 3, null), done('active'), [bad, busy, away], 'ok');
+  t.match(first.step, { do: 'wait', entry: 2, afterMs: null });
+  const second = play(
+    startPass('open', 3, null, first.pass, (entry) => entry !== 1),
+    done('active'),
+    [bad, busy, away],
+    'ok',
+  );
+  t.same(second.steps, ['readState', 'unwrap 2', 'wait']);
+  const third = play(startPass('open', 3, null, second.pass), done('active'), [bad, 'seed', away], 'ok');
+  t.same(third.steps, ['readState', 'unwrap 1', 'wrap', 'open']);
+
+  const firstBusy = play(startPass('open', 2, null), refused(busy), [away, away], 'ok');
+  t.match(firstBusy.step, { do: 'wait', entry: 1, afterMs: 40_000 }, 'entry 1 begins every round');
+});

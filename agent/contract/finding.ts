@@ -2,7 +2,7 @@
 import { excerptOf, excerptOfUnparsed } from './excerpt.ts';
 import { type FindingCode, findingRules } from './finding-rules.ts';
 import { placeAt } from './places.ts';
-import { shownName } from './shown-name.ts';
+import { printable, shownName } from './shown-name.ts';
 import { positionOf, type StrictDocument, type YamlPath, type YamlPlace } from './strict-yaml.ts';
 import type { Finding, SectionName, Severity } from './types.ts';
 
@@ -41,6 +41,12 @@ export const renderPath = (section: SectionName | null, path: YamlPath): string 
 /** A name out of the contract, safe to print. */
 export const quoted = (name: string): string => JSON.stringify(shownName(name));
 
+/** Rules quote names of the contract; hints have several lines now and then. */
+const printableDetail = ({ message, hint }: FindingDetail): FindingDetail => ({
+  message: printable(message),
+  hint: hint.split('\n').map(printable).join('\n'),
+});
+
 /** A finding at character `offset` of the ground's text. */
 export const findingAt = (
   code: FindingCode,
@@ -58,8 +64,7 @@ export const findingAt = (
     path: renderPath(section, path),
     ...ground.toDelivered(offset),
     within: section === null ? null : { section, ...positionOf(text, offset) },
-    message: detail.message,
-    hint: detail.hint,
+    ...printableDetail(detail),
     excerpt:
       document === null
         ? excerptOfUnparsed(text, offset)
@@ -70,7 +75,7 @@ export const findingAt = (
 /** The same place, told in other words. */
 export const reworded = (found: Finding, code: FindingCode, detail: FindingDetail): Finding => {
   const id = findingRules[code];
-  return { ...found, code, id, severity: severities[id.slice(-1)] ?? 'error', ...detail };
+  return { ...found, code, id, severity: severities[id.slice(-1)] ?? 'error', ...printableDetail(detail) };
 };
 
 /** Offset of the value at `path`, or of its key; of its nearest ancestor when it does not exist. */
@@ -95,7 +100,7 @@ export const finding = (
 export const findingOverall = (code: FindingCode, detail: FindingDetail): Finding => {
   const id = findingRules[code];
   const severity = severities[id.slice(-1)] ?? 'error';
-  return { code, id, severity, path: '', line: 1, column: 1, within: null, excerpt: null, ...detail };
+  return { code, id, severity, path: '', line: 1, column: 1, within: null, excerpt: null, ...printableDetail(detail) };
 };
 
 export const hasErrors = (findings: readonly Finding[]): boolean =>

@@ -1,5 +1,6 @@
 /** Triseed's own settings in either section: `triseed.serial` and `triseed.volumes.<key>.intent`. */
 import { finding, type ParsedGround, quoted } from './finding.ts';
+import { shownName } from './shown-name.ts';
 import type { YamlMapping } from './strict-yaml.ts';
 import type { Finding, Intent } from './types.ts';
 import { mappingAt, volumesOf } from './volume-rules.ts';
@@ -30,7 +31,8 @@ export const knobFindings = (ground: ParsedGround): readonly Finding[] =>
     .filter((key) => !(key in volumesOf(ground)))
     .map((key) => {
       const message = `there is no volume ${quoted(key)} that this could apply to`;
-      const hint = `names in ${ground.section}.volumes: ${Object.keys(volumesOf(ground)).join(', ') || 'none'}`;
+      const names = Object.keys(volumesOf(ground)).map(shownName).join(', ');
+      const hint = `names in ${ground.section}.volumes: ${names || 'none'}`;
       return finding('TRISEED_VOLUME_UNKNOWN', ground, ['triseed', 'volumes', key], { message, hint }, 'key');
     });
 

@@ -120,6 +120,10 @@ t.test('names out of the contract cannot drive the terminal', async (t) => {
     'UNKNOWN_KEY',
   );
   t.notMatch(renderFindings([finding], 'x'), /[\p{Cf}]/u);
+  const knobs = `${workload}volumes: {"\u202edata": {seed: K7mQ2xT9vB4nR8wL}}\ntriseed: {volumes: {other: {intent: open}}}\n`;
+  const found = check(`workload: |\n${block(knobs, '  ')}env: |\n${block(env, '  ')}`);
+  t.ok(found.some(({ code }) => code === 'TRISEED_VOLUME_UNKNOWN'));
+  t.notMatch(renderFindings(found, 'x'), /[\p{Cf}]/u, 'hints neither');
 });
 
 t.test('the report reads well', async (t) => {

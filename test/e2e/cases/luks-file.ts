@@ -85,21 +85,28 @@ export const makeLuks = (
 const jsonStart = 4096;
 const sumAt = 448;
 
+/** Corrects the checksum of one header copy, with the algorithm that it names. */
+export const resealed = (copy: Buffer): void => {
+  const algorithm = copy.toString('latin1', 72, copy.indexOf(0, 72));
+  copy.fill(0, sumAt, sumAt + 64);
+  createHash(algorithm).update(copy).digest().copy(copy, sumAt);
+};
+
+/** Rewrites the JSON area of one header copy; the checksum is corrected, as it has no key. */
+export const forgeCopy = (copy: Buffer, edit: (json: LuksJson) => unknown): void => {
+  const end = copy.indexOf(0, jsonStart);
+  const json = JSON.parse(copy.toString('utf8', jsonStart, end)) as LuksJson;
+  const answer = edit(json);
+  const text = typeof answer === 'string' ? answer : JSON.stringify(json);
+  copy.fill(0, jsonStart);
+  copy.write(text, jsonStart);
+  resealed(copy);
+};
+
 /**
- * Rewrites the JSON area of both copies in `bytes`, from `offset` on, and corrects both checksums: what whoever writes to the disk
- * can do unnoticed, since the checksum has no key.
+ * The same to both copies in `bytes`, from `offset` on: what whoever writes to the disk can do unnoticed.
  */
 export const forge = (bytes: Buffer, offset: number, edit: (json: LuksJson) => unknown): void => {
   const headerBytes = Number(bytes.readBigUInt64BE(offset + 8));
-  for (const start of [offset, offset + headerBytes]) {
-    const copy = bytes.subarray(start, start + headerBytes);
-    const end = copy.indexOf(0, jsonStart);
-    const json = JSON.parse(copy.toString('utf8', jsonStart, end)) as LuksJson;
-    const answer = edit(json);
-    const text = typeof answer === 'string' ? answer : JSON.stringify(json);
-    copy.fill(0, jsonStart);
-    copy.write(text, jsonStart);
-    copy.fill(0, sumAt, sumAt + 64);
-    createHash('sha256').update(copy).digest().copy(copy, sumAt);
-  }
+  for (const start of [offset, offset + headerBytes]) forgeCopy(bytes.subarray(start, start + headerBytes), edit);
 };

@@ -25,7 +25,7 @@ const bin = join(root, 'node_modules', '.bin');
 /** Unit tests wait much for the tools they judge by. Guests use both CPUs from one file already; their files take minutes. */
 const tapOptions: Readonly<Record<string, readonly string[]>> = {
   unit: ['--jobs=4'],
-  conformance: ['--jobs=2'],
+  conformance: ['--jobs=2', '--timeout=600'],
   e2e: ['--jobs=1', '--timeout=1200'],
 };
 

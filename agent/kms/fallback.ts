@@ -142,6 +142,8 @@ export const nextStep = (pass: Pass): NextStep => {
   if (no !== null) return waitFor(0, no);
   if (pass.intent === 'open' && pass.unwrappedBy === null) return nextUnwrap(pass);
   if (firstKey.kind === 'retryable') return waitFor(0, firstKey);
+  const asked = pass.unwraps.get(0);
+  if (asked !== undefined && patienceOf(asked) !== null) return waitFor(0, asked);
   if (pass.wrapRefusal === null) return { do: pass.unwrappedBy === null ? 'generate' : 'wrap' };
   if (pass.wrapRefusal.kind === 'badCiphertext') return { do: 'stop', why: 'notTheSameSeed' };
   if (pass.wrapRefusal.kind === 'badConfiguration') {

@@ -7,87 +7,18 @@ import { entropy } from '../../agent/host/entropy.ts';
 import { files } from '../../agent/host/files.ts';
 import { makeHttp } from '../../agent/host/http.ts';
 import type { KeyBackend } from '../../agent/kms/backend.ts';
-import { backendFor } from '../../agent/kms/backends.ts';
 import { obtainSeed } from '../../agent/kms/obtain-seed.ts';
 import type { SendHttp } from '../../agent/ports.ts';
 import { Secret } from '../../agent/secret.ts';
 import { blackHole } from './black-hole.ts';
-import { makeCa, type Served, serve, triseed, triseedKms } from './key-service.ts';
+import { ownerOf } from './key-owner.ts';
+import { makeCa, serve, triseed, triseedKms } from './key-service.ts';
 
 /** The services are processes of their own; on a busy machine each takes its time to start. */
 t.setTimeout(120_000);
 
 const SEED = Buffer.alloc(32, 6).toString('base64');
 const journal = { message: () => {}, note: () => {} };
-
-interface Owner {
-  readonly backend: (key: string) => KeyBackend;
-  readonly create: (resource?: object) => Promise<string>;
-  readonly act: (key: string, action: string) => Promise<number>;
-  readonly admin: (path: string, body: unknown) => Promise<number>;
-}
-
-/** The key owner's hands and the agent's client for a running service. */
-const ownerOf = (
-  served: Served,
-  apiKeyFile: string,
-  http: SendHttp = makeHttp({ extraCa: [], proxy: null }),
-): Owner => {
-  const apiKey = readFileSync(apiKeyFile, 'utf8').trim();
-  const host = { http, clock, entropy };
-  const send = async (method: 'POST' | 'GET', path: string, body: string, headers: Record<string, string>) => {
-    const outcome = await http({
-      method,
-      url: `${served.url}${path}`,
-      headers,
-      body,
-      timeoutMs: 5000,
-      maxBodyBytes: 65_536,
-    });
-    if (outcome.kind === 'failure') throw new Error(`${outcome.failure}: ${outcome.detail}`);
-    return outcome.response;
-  };
-  const authorized = async (path: string, body = ''): Promise<{ readonly status: number; readonly json: string }> => {
-    const grant = 'grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%3Aapikey';
-    const token = await send('POST', '/identity/token', `${grant}&apikey=${encodeURIComponent(apiKey)}`, {});
-    const { status, body: answer } = await send('POST', path, body, {
-      authorization: `Bearer ${JSON.parse(token.body.toString()).access_token}`,
-      'bluemix-instance': served.instance,
-    });
-    return { status, json: answer.toString() };
-  };
-  return {
-    backend: (key) =>
-      backendFor(
-        host,
-        {
-          crn: `crn:v1:bluemix:public:kms:us-south:a/0:${served.instance}:key:${key}`,
-          type: 'public',
-          apiKey: Secret.fromText(apiKey),
-        },
-        {
-          iam: served.url,
-          endpoints: { [served.instance]: served.url },
-          ca: [],
-          proxy: null,
-          pollSeconds: 60,
-          onRevoked: 'grace',
-        },
-      ),
-    create: async (resource = {}) => {
-      const { json } = await authorized(
-        '/api/v2/keys',
-        JSON.stringify({
-          metadata: { collectionType: 'application/vnd.ibm.kms.key+json', collectionTotal: 1 },
-          resources: [{ name: 'tests', extractable: false, ...resource }],
-        }),
-      );
-      return String(JSON.parse(json).resources[0].id);
-    },
-    act: async (key, action) => (await authorized(`/api/v2/keys/${key}/actions/${action}`)).status,
-    admin: async (path, body) => (await send('POST', `/__triseed/${path}`, JSON.stringify(body), {})).status,
-  };
-};
 
 const seedText = (seed3: Secret): string => seed3.expose((bytes) => bytes.toString('latin1'));
 const obtain = (backend: KeyBackend, stored: string | null) =>

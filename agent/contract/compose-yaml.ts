@@ -17,7 +17,7 @@ import {
 export const maxDepth = 64;
 /** A 4 MiB archive in base64 of 64 columns has 65,536 lines. */
 const maxLines = 80_000;
-/** Smallest parts that YAML knows: indents, indicators, scalars, line ends. A line `key: value` has six. */
+/** Smallest parts that YAML knows: indents, indicators, scalars, line ends. A line `key: value` in a section has eight. */
 const maxLexemes = 50_000;
 
 /** Places where text stands that does not belong there, until the rest is not looked at. */

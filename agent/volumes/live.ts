@@ -9,7 +9,9 @@ import type { OpenedRecord } from './opened-record.ts';
 /** What is there now. */
 export interface Live {
   /** The file system mounted last on the mount point. */
-  readonly mounted: { readonly device: string; readonly source: string } | null;
+  readonly mounted: { readonly device: string; readonly filesystem: string; readonly source: string } | null;
+  /** `major:minor` of the block device that its source names. */
+  readonly sourceDevice: string | null;
   /** `major:minor` of the mapping; null when device-mapper has none of that name. */
   readonly mappingDevice: string | null;
   /** Output of `dmsetup table`. */
@@ -30,8 +32,8 @@ export const mountedAt = (mountInfo: string, point: string): Live['mounted'] => 
   const found = mountInfo.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const [, , device = '', , path = ''] = before.split(' ');
-    const [, source = ''] = after.split(' ');
-    return unescaped(path) === point ? [{ device, source: unescaped(source) }] : [];
+    const [filesystem = '', source = ''] = after.split(' ');
+    return unescaped(path) === point ? [{ device, filesystem, source: unescaped(source) }] : [];
   });
   return found.at(-1) ?? null;
 };
@@ -45,16 +47,16 @@ export const liveCipher = (table: string): string | null => {
   return kind === 'crypt' ? (cipher ?? null) : null;
 };
 
-/** btrfs shows a device number of its own (major 0), so there the name of the source counts. */
-const isMountOf = ({ device, source }: NonNullable<Live['mounted']>, record: OpenedRecord, live: Live): boolean =>
-  device.startsWith('0:') ? source === `/dev/mapper/${record.mapping}` : device === live.mappingDevice;
+/** btrfs shows a device number of its own, so there the device counts that its source names. */
+const isMounted = ({ mounted, sourceDevice, mappingDevice }: Live): boolean =>
+  mappingDevice !== null && (mounted?.filesystem === 'btrfs' ? sourceDevice : mounted?.device) === mappingDevice;
 
 /** Null when the volume is encrypted as it should be, else what is not so. */
 export const encryptionObjection = (record: OpenedRecord, live: Live): string | null => {
   const { mounted, mappingDevice, table, header } = live;
   if (mounted === null) return 'nothing is mounted there';
   if (mappingDevice === null) return `there is no mapping ${record.mapping}`;
-  if (!isMountOf(mounted, record, live)) return `${mounted.source} is mounted there, not ${record.mapping}`;
+  if (!isMounted(live)) return `${mounted.source} is mounted there, not ${record.mapping}`;
   if (liveCipher(table) === null) return `${record.mapping} is not an encrypted mapping`;
   if (fieldsOf(table)[6] !== live.backingDevice) return `${record.mapping} does not lie on ${record.device}`;
   if ('refused' in header) return `the header on ${record.device} cannot be trusted: ${header.refused}`;

@@ -66,8 +66,10 @@ export const lookLive = async (host: Pick<Host, 'files' | 'disks' | 'run'>, reco
   const mountInfo = (await textOf(host, '/proc/self/mountinfo')) ?? '';
   const mappingDevice = await mappingNumber(host, record.mapping);
   const table = mappingDevice === null ? '' : await readTable(host, record);
+  const mounted = mountedAt(mountInfo, record.mount);
   return {
-    mounted: mountedAt(mountInfo, record.mount),
+    mounted,
+    sourceDevice: mounted?.source.startsWith('/dev/') === true ? await deviceNumber(host, mounted.source) : null,
     mappingDevice,
     table,
     backingDevice: await deviceNumber(host, record.device),

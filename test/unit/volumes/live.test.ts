@@ -20,7 +20,8 @@ const header = {
 
 const table = `0 284672 crypt aes-xts-plain64 :64:logon:cryptsetup:${record.luksUuid}-d0 0 254:18 32768 1 sector_size:4096`;
 const good: Live = {
-  mounted: { device: '253:0', source: '/dev/mapper/triseed-data' },
+  mounted: { device: '253:0', filesystem: 'ext4', source: '/dev/mapper/triseed-data' },
+  sourceDevice: '253:0',
   mappingDevice: '253:0',
   table,
   backingDevice: '254:18',
@@ -31,15 +32,25 @@ const good: Live = {
 t.test('an encrypted volume', async (t) => {
   t.equal(encryptionObjection(record, good), null);
   t.equal(liveCipher(table), 'aes-xts-plain64');
-  const btrfs = { device: '0:42', source: '/dev/mapper/triseed-data' };
+  const btrfs = { device: '0:42', filesystem: 'btrfs', source: '/dev/dm-0' };
   t.equal(encryptionObjection(record, { ...good, mounted: btrfs }), null, 'btrfs has a device number of its own');
 });
 
 t.test('everything else', async (t) => {
   const cases: Readonly<Record<string, Partial<Live>>> = {
     'nothing is mounted': { mounted: null },
-    'a plain disk is mounted': { mounted: { device: '254:16', source: '/dev/vdb' } },
-    'a memory file system is mounted over it': { mounted: { device: '0:42', source: 'tmpfs' } },
+    'a plain disk is mounted': { mounted: { device: '254:16', filesystem: 'ext4', source: '/dev/vdb' } },
+    'a memory file system is mounted over it': {
+      mounted: { device: '0:42', filesystem: 'tmpfs', source: 'tmpfs' },
+      sourceDevice: null,
+    },
+    'a memory file system that says it is the mapping': {
+      mounted: { device: '0:42', filesystem: 'tmpfs', source: '/dev/mapper/triseed-data' },
+    },
+    'btrfs of another device': {
+      mounted: { device: '0:42', filesystem: 'btrfs', source: '/dev/vdb' },
+      sourceDevice: '254:16',
+    },
     'the mapping is gone': { mappingDevice: null, table: '' },
     'the mapping is linear': { table: '0 284672 linear 254:18 32768' },
     'the cipher is null': { table: table.replace('aes-xts-plain64', 'cipher_null-ecb') },
@@ -61,8 +72,16 @@ t.test('the mount table: the last mount on a point counts, names are unescaped',
     '42 22 253:1 / /mnt/a\\040b rw - xfs /dev/mapper/triseed-a_b rw',
     '',
   ].join('\n');
-  t.strictSame(mountedAt(text, '/mnt/data'), { device: '253:0', source: '/dev/mapper/triseed-data' });
-  t.strictSame(mountedAt(text, '/mnt/a b'), { device: '253:1', source: '/dev/mapper/triseed-a_b' });
+  t.strictSame(mountedAt(text, '/mnt/data'), {
+    device: '253:0',
+    filesystem: 'ext4',
+    source: '/dev/mapper/triseed-data',
+  });
+  t.strictSame(mountedAt(text, '/mnt/a b'), {
+    device: '253:1',
+    filesystem: 'xfs',
+    source: '/dev/mapper/triseed-a_b',
+  });
   t.equal(mountedAt(text, '/mnt'), null);
 });
 

@@ -21,11 +21,15 @@ import { Secret } from '../agent/secret.ts';
 import { luksFormat } from '../agent/volumes/commands.ts';
 import { gateHeader } from '../agent/volumes/gate.ts';
 import { readLuksHeader } from '../agent/volumes/luks-header.ts';
+import { currentBundle } from '../scripts/bundle.ts';
+import { contractRows } from './contract-rows.ts';
 import type { Row } from './measure.ts';
 
 const root = join(import.meta.dirname, '..');
 const fixture = (path: string): string => join(root, 'fixtures', path);
 const main = join(root, 'agent/main.ts');
+/** What an installed guest runs, made of the sources as they are now. */
+const bundle = join(root, currentBundle());
 const execute = promisify(execFile);
 const node = (...args: readonly string[]): Promise<unknown> => execute(process.execPath, [...args]);
 
@@ -51,21 +55,15 @@ const coldStart = ({ processes }: Repetitions): Row => ({
   compared: () => node('-e', '0'),
 });
 
-const coldBundle = ({ processes }: Repetitions): readonly Row[] => {
-  const bundle = join(root, 'dist/triseed.mjs');
-  if (!existsSync(bundle)) return [];
-  return [
-    {
-      name: 'cold start of the bundle',
-      subject: 'triseed --version, from dist',
-      baseline: 'node -e 0',
-      repetitions: processes,
-      calls: 1,
-      measured: () => node(bundle, '--version'),
-      compared: () => node('-e', '0'),
-    },
-  ];
-};
+const coldBundle = ({ processes }: Repetitions, bundle: string): Row => ({
+  name: 'cold start of the bundle',
+  subject: 'triseed --version, from the bundle',
+  baseline: 'node -e 0',
+  repetitions: processes,
+  calls: 1,
+  measured: () => node(bundle, '--version'),
+  compared: () => node('-e', '0'),
+});
 
 const validation = ({ processes }: Repetitions): Row => ({
   name: 'contract validate',
@@ -84,39 +82,6 @@ const parts = (): { readonly workload: string; readonly env: string; readonly si
     workload: value('workload'),
     env: value('env'),
     signature: Buffer.from(value('envWorkloadSignature'), 'base64'),
-  };
-};
-
-/** The documented shell recipe, both sections and the signature; the signer's key is given, not dug out of env. */
-const opensslScript = `
-set -eu
-for section in "$WORKLOAD" "$ENV"; do
-  rest=\${section#*.}
-  printf %s "\${rest%%.*}" | base64 -d | openssl pkeyutl -decrypt -inkey "$KEY" -out "$FOLDER/pass"
-  printf %s "\${rest#*.}" | base64 -d | openssl enc -d -aes-256-cbc -pbkdf2 -pass "file:$FOLDER/pass" -out "$FOLDER/plain"
-done
-printf %s "$WORKLOAD$ENV" | openssl dgst -sha256 -verify "$SIGNER" -signature "$FOLDER/signature"
-`;
-
-const againstOpenssl = ({ processes }: Repetitions, folder: string): Row => {
-  const { workload, env, signature } = parts();
-  writeFileSync(join(folder, 'signature'), signature);
-  const environment = {
-    PATH: '/usr/bin:/bin',
-    WORKLOAD: workload,
-    ENV: env,
-    KEY: guestKeyPath,
-    SIGNER: signerPath,
-    FOLDER: folder,
-  };
-  return {
-    name: 'open and verify a contract, process',
-    subject: 'triseed contract verify --decrypt-key --signer',
-    baseline: 'the same with the openssl command line: two tokens, one signature',
-    repetitions: processes,
-    calls: 1,
-    measured: () => node(main, 'contract', 'verify', sealedPath, '--decrypt-key', guestKeyPath, '--signer', signerPath),
-    compared: () => execute('/bin/sh', ['-c', opensslScript], { env: environment }),
   };
 };
 
@@ -192,9 +157,9 @@ const gate = async ({ functions, calls }: Repetitions, folder: string): Promise<
 /** All rows. `folder` is for their files. */
 export const rows = async (repetitions: Repetitions, folder: string): Promise<readonly Row[]> => [
   coldStart(repetitions),
-  ...coldBundle(repetitions),
+  coldBundle(repetitions, bundle),
   validation(repetitions),
-  againstOpenssl(repetitions, folder),
   againstPrimitives(repetitions),
+  ...(await contractRows(repetitions, folder, bundle)),
   ...(await gate(repetitions, folder)),
 ];

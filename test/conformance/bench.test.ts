@@ -42,8 +42,11 @@ t.test('every row runs', async (t) => {
   const expected = [
     'cold start',
     'contract validate',
-    'open and verify a contract, process',
     'open, verify and validate a contract, in process',
+    'a typical contract, opened, verified and validated in process',
+    'a typical contract, triseed contract verify',
+    'a token of 3 MiB, in process',
+    'refusing a token with broken padding',
     ...(existsSync('/usr/sbin/cryptsetup') ? ['header gate'] : []),
   ];
   for (const name of expected) t.ok(names.includes(name), name);

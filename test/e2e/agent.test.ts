@@ -8,12 +8,13 @@ import t, { type Test } from 'tap';
 import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
+import { stockWithForgedHeaders } from './cases/stories/forgeries.ts';
 import { grownDisks } from './cases/stories/growth.ts';
 import { peoplesCommands } from './cases/stories/people.ts';
 import { chains, powerCuts } from './cases/stories/power-cuts.ts';
 import { refusals } from './cases/stories/refusals.ts';
 import { rotations, suspension } from './cases/stories/root-keys.ts';
-import { everyScenario, manyInSmallGuest } from './cases/stories/scenarios.ts';
+import { everyScenario, manyInSmallGuest, manyWithUserSeeds } from './cases/stories/scenarios.ts';
 import { noSecretAnywhere } from './cases/stories/secrets.ts';
 import { tampering } from './cases/stories/tampering.ts';
 import { handedToWorkload, notHandedToWorkload } from './cases/stories/workload.ts';
@@ -27,6 +28,7 @@ const stories: Readonly<Record<string, Story>> = {
   'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),
   'every change of passphrase, and what a restart finds': (t, stage) => everyScenario(t, stage, 'changes', changes),
   'disks tampered with': tampering,
+  'forged headers and stock cryptsetup': stockWithForgedHeaders,
   ...Object.fromEntries(
     Object.entries(chains).map(([name, chain]): [string, Story] => [
       `power cuts: ${name}`,
@@ -35,6 +37,7 @@ const stories: Readonly<Record<string, Story>> = {
   ),
   ...Object.fromEntries(Object.entries(refusals).map(([name, story]): [string, Story] => [`refused: ${name}`, story])),
   'more new volumes than /run has room for': manyInSmallGuest,
+  'eight volumes with user seeds in 1 GiB': manyWithUserSeeds,
   'disks that have grown': grownDisks,
   'commands of people': peoplesCommands,
   'no secret anywhere': (t, stage) => noSecretAnywhere(t, stage, 'searched'),

@@ -15,10 +15,16 @@ export type ShortWrite =
   | 'primary entries'
   | 'primary table'
   | 'protective MBR'
+  /** A partition table that grows: its entries at their second place, the header that names it, the end of the old backup. */
+  | 'second entries'
+  | 'table at second entries'
+  | 'old backup cleared'
   | 'formatting mark'
+  /** A keyslot area that nothing refers to any more. */
+  | 'keyslot wiped'
   | 'metadata cleared'
   | 'metadata magic';
-export type ProgramName = 'mkfs' | 'mount';
+export type ProgramName = 'mkfs' | 'mount' | 'resize2fs';
 export type EffectName = LongWrite | ShortWrite | ProgramName;
 
 /**
@@ -40,9 +46,23 @@ export interface WriteSeen {
   readonly diskBytes: number;
 }
 
-const tableEffects = ({ offset, diskBytes }: WriteSeen): EffectName => {
-  const front = { 0: 'protective MBR', 512: 'primary table', 1024: 'primary entries' } as const;
-  return front[offset as keyof typeof front] ?? (offset === diskBytes - 512 ? 'backup table' : 'backup entries');
+const sectorBytes = 512;
+/** Where the entries of a table are, in sectors: UEFI specification §5.3.2. */
+const entriesLbaAt = 72;
+const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0);
+
+const tableEffects = ({ offset, bytes, diskBytes }: WriteSeen): EffectName => {
+  if (offset === sectorBytes && bytes.readBigUInt64LE(entriesLbaAt) !== 2n) return 'table at second entries';
+  const front = {
+    0: 'protective MBR',
+    512: 'primary table',
+    1024: 'primary entries',
+    17408: 'second entries',
+  } as const;
+  const named = front[offset as keyof typeof front];
+  if (named !== undefined) return named;
+  if (offset === diskBytes - sectorBytes) return 'backup table';
+  return bytes.length === sectorBytes && isZero(bytes) ? 'old backup cleared' : 'backup entries';
 };
 
 const metadataEffects = ({ offset, bytes }: WriteSeen): EffectName => {
@@ -52,7 +72,8 @@ const metadataEffects = ({ offset, bytes }: WriteSeen): EffectName => {
 
 const dataEffects = ({ offset, bytes }: WriteSeen): EffectName => {
   if (offset === 0) return bytes.toString('latin1', 0, 4) === 'LUKS' ? 'primary header' : 'formatting mark';
-  return offset === headerCopyBytes ? 'secondary header' : 'keyslot area';
+  if (offset === headerCopyBytes) return 'secondary header';
+  return isZero(bytes) ? 'keyslot wiped' : 'keyslot area';
 };
 
 /** The name of a write in the layout that the agent gives a disk, whose logical sectors have 512 bytes. */
@@ -61,7 +82,7 @@ export const nameOfWrite = (write: WriteSeen): EffectName | null =>
 
 /** The volume and the name of a program that changes its disk, or null. `args` begin with the program's own name. */
 export const nameOfProgram = (args: readonly string[]): { volume: string; effect: EffectName } | null => {
-  const [, name] = /(?:^|\/)(mkfs|mount)(?:\.\w+)?$/.exec(args[0] ?? '') ?? [];
+  const [, name] = /(?:^|\/)(mkfs|mount|resize2fs)(?:\.\w+)?$/.exec(args[0] ?? '') ?? [];
   const volume = args.map((arg) => /^\/dev\/mapper\/triseed-(.+)$/.exec(arg)?.[1]).find((key) => key !== undefined);
   return name === undefined || volume === undefined ? null : { volume, effect: name as EffectName };
 };

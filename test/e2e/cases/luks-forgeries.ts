@@ -291,3 +291,9 @@ export const forgeries: readonly Forgery[] = [
     },
   },
 ];
+
+export const forgeryNamed = (key: string): Forgery => {
+  const found = forgeries.find((forgery) => forgery.key === key);
+  if (found === undefined) throw new Error(`there is no forgery ${key}`);
+  return found;
+};

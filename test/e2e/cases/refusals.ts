@@ -6,6 +6,7 @@ import type { MessageName } from '../../../agent/messages.ts';
 import { passphraseOf } from './by-hand.ts';
 import { MiB, partition, partitionOf, put, take, tool, zero } from './image.ts';
 import { cryptsetup, forge, type LuksJson } from './luks-file.ts';
+import { forgeryNamed } from './luks-forgeries.ts';
 import { closedInstance, type Stage } from './stage.ts';
 import {
   bytesAt,
@@ -40,24 +41,23 @@ export const forgedIn =
     put(file, offset, area.subarray(0, MiB));
   };
 
-const segmentOf = (json: LuksJson): LuksJson['segments'][string] => {
-  const [segment] = Object.values(json.segments);
-  if (segment === undefined) throw new Error('no segment');
-  return segment;
-};
-const slotOf = (json: LuksJson): LuksJson['keyslots'][string] => {
-  const [slot] = Object.values(json.keyslots);
-  if (slot === undefined) throw new Error('no keyslot');
-  return slot;
-};
-
 /** A header forged in one place: it must be recognised before any passphrase is tried. */
-const forged = (key: string, because: RegExp, edit: (json: LuksJson) => unknown): Refusal => ({
-  key,
-  disk: steps(opened, forgedIn(2, edit)),
-  refused: 'VOLUME_HEADER_DAMAGED',
-  because,
-});
+const forged = (name: string, how: Partial<Refusal> = {}): Refusal => {
+  const { make, reason } = forgeryNamed(name);
+  const inPlace: DiskMaker = ({ file }) => {
+    const { offset } = partitionOf(file, 2);
+    const area = take(file, offset, MiB);
+    make(area);
+    put(file, offset, area);
+  };
+  return {
+    key: name,
+    disk: steps(opened, inPlace),
+    refused: 'VOLUME_HEADER_DAMAGED',
+    because: reason,
+    ...how,
+  };
+};
 
 /** The first `length` bytes of what cryptsetup luksFormat makes of a file as long as the data partition. */
 const formatted = (file: string, settings: readonly string[], length: number): Buffer => {
@@ -188,33 +188,17 @@ export const content: readonly Refusal[] = [
 ];
 
 export const headers: readonly Refusal[] = [
-  forged('null_segment', /segment cipher/, (json) => {
-    segmentOf(json).encryption = 'cipher_null-ecb';
-  }),
-  forged('ecb_segment', /segment cipher/, (json) => {
-    segmentOf(json).encryption = 'aes-ecb';
-  }),
-  forged('null_keyslot', /keyslot 0 area cipher/, (json) => {
-    slotOf(json).area.encryption = 'cipher_null-ecb';
-  }),
-  forged('shifted_tweak', /iv_tweak/, (json) => {
-    segmentOf(json).iv_tweak = '8';
-  }),
-  forged('costly_kdf', /iterations/, (json) => {
-    slotOf(json).kdf.iterations = 400_000_000;
-  }),
-  forged('unknown_field', /unknown field "Encryption"/, (json) => {
-    Object.assign(segmentOf(json), { Encryption: 'aes-xts-plain64', encryption: 'cipher_null-ecb' });
-  }),
-  forged('twice_the_field', /./, (json) =>
-    JSON.stringify(json).replace('"encryption":', '"encryption":"cipher_null-ecb","encryption":'),
-  ),
-  forged('foreign_token', /token made by another program/, (json) => {
-    json.tokens['0'] = { type: 'luks2-keyring', keyslots: ['0'], key_description: 'x' };
-  }),
-  forged('reencryption', /unknown field "requirements"/, (json) => {
-    json.config.requirements = { mandatory: ['online-reencrypt-v2'] };
-  }),
+  forged('null_segment'),
+  forged('null_keyslot'),
+  forged('shifted_tweak'),
+  forged('costly_kdf'),
+  forged('other_case'),
+  forged('twice_the_field'),
+  forged('reencryption'),
+  forged('newer_second_copy'),
+  // A volume key that the host knows must not get a keyslot of the owner's.
+  forged('null_keyslot', { key: 'forged_rekey', kms: main }),
+  forged('null_keyslot', { key: 'forged_roll', contract: { env: ['previousSeed: an_older_seed_of_the_env'] } }),
   {
     key: 'no_magic',
     // Neither copy can be recognised any more: it might be anybody's data.
@@ -285,6 +269,17 @@ export const keys: readonly Refusal[] = [
     kms: main,
     disk: handMadeKms('main', passphraseOf),
     contract: { workloadSeed: 'not_the_seed_of_this_volume' },
+    refused: 'LUKS_OPEN_FAILED',
+  },
+  {
+    key: 'others_keyfile',
+    kms: main,
+    // Wrapped by the same root key, for another volume.
+    disk: async (disk) => {
+      await handMadeKms('main', passphraseOf)(disk);
+      const { wrapped } = await disk.stage.wrap('main');
+      await metadata({ keyfile: wrapped })(disk);
+    },
     refused: 'LUKS_OPEN_FAILED',
   },
   {

@@ -48,6 +48,7 @@ export const grownDisks = async (t: Test, stage: Stage): Promise<void> => {
   for (const { file } of made) truncateSync(file, statSync(file).size + addedMiB * MiB);
 
   await boot();
+  await guest.check('triseed volume verify');
   for (const { key } of volumes) {
     const plan = linesWith(guest, messages.VOLUME_PLAN.id, `volume ${key}:`);
     t.match(plan, [key === 'whole' ? /: open → mount / : /: grow-partition → open → mount /], `${key}: plan`);

@@ -1,33 +1,66 @@
-/** Power fails while volumes are being made, again and again; in the end the guest is up and stock tools agree. */
+/** Power fails while volumes are being made or changed, again and again; in the end the guest is up and stock tools agree. */
+import { statSync, truncateSync } from 'node:fs';
 import type { Test } from 'tap';
 import { passphraseOf } from '../by-hand.ts';
 import { agentHeldAtMoments, cutAt, digestOnDisk } from '../cuts.ts';
 import type { Moments } from '../effects.ts';
+import { MiB } from '../image.ts';
 import { linesWith, stackTraces } from '../journal.ts';
-import { judge } from '../judge.ts';
+import { type Expected, judge } from '../judge.ts';
+import { changes, scenarios } from '../scenarios.ts';
 import type { Stage } from '../stage.ts';
 import {
   contentMadeElsewhere,
   handMadeKms,
+  luksIn,
   type MadeVolume,
   makeVolume,
+  metadata,
   quick,
-  seeds,
+  steps,
   table,
   type VolumeCase,
   volumeText,
 } from '../volume-case.ts';
 
+interface CutVolume extends VolumeCase {
+  readonly madeElsewhere?: boolean;
+  readonly judged: Partial<Expected>;
+}
+
 const kms: VolumeCase['kms'] = (stage) => [stage.entry('main')];
-const first: VolumeCase = { key: 'first', kms };
-const second: VolumeCase = { key: 'second', sizeMiB: 160, kms };
+const three = { kms, judged: { keyName: 'main' } };
+const first: CutVolume = { key: 'first', ...three };
+const second: CutVolume = { key: 'second', sizeMiB: 160, ...three };
 /** The smallest disk that is taken; two seeds, whose key derivation takes longest. */
-const small: VolumeCase = { key: 'small', sizeMiB: 128 };
-const parted: VolumeCase = { key: 'parted', kms, disk: table('metadata', 'data') };
-const adopted: VolumeCase = { key: 'adopted', kms, disk: handMadeKms('main', passphraseOf, quick) };
+const small: CutVolume = { key: 'small', sizeMiB: 128, judged: {} };
+const parted: CutVolume = { key: 'parted', ...three, disk: table('metadata', 'data') };
+const adopted: CutVolume = {
+  key: 'adopted',
+  ...three,
+  disk: handMadeKms('main', passphraseOf, quick),
+  madeElsewhere: true,
+};
+
+const found = (key: string): CutVolume => {
+  const volume = [...scenarios, ...changes].find((scenario) => scenario.key === key);
+  if (volume === undefined) throw new Error(`no scenario has the key ${key}`);
+  return volume;
+};
+
+/** A volume made elsewhere, on a disk that has become larger since. */
+const grown = (key: string, luksUuid: string): CutVolume => ({
+  key,
+  madeElsewhere: true,
+  judged: { token: false },
+  disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, [...quick, `--uuid=${luksUuid}`]), ({ file }) =>
+    truncateSync(file, statSync(file).size + 64 * MiB),
+  ),
+});
 
 interface Chain {
-  readonly volumes: readonly VolumeCase[];
+  /** At most four: no more are changed at the same time, and a fifth would wait for one that is held. */
+  readonly volumes: readonly CutVolume[];
   /**
    * One boot each, cut when every volume is at its moment. Each resumes what the one before left. After `unsynced` a volume has that
    * write or has not, so its next moment is one that comes either way.
@@ -78,6 +111,69 @@ export const chains: Readonly<Record<string, Chain>> = {
       },
     ],
   },
+  'while passphrases change': {
+    volumes: ['rolled_env', 'rolled_kms', 'rekey', 'migrated'].map(found),
+    boots: [
+      {
+        rolled_env: 'torn keyslot area',
+        rolled_kms: 'after keyslot area',
+        rekey: 'torn secondary header',
+        migrated: 'torn secondary header',
+      },
+      {
+        rolled_env: 'unsynced keyslot area',
+        rolled_kms: 'unsynced secondary header',
+        rekey: 'after secondary header',
+        migrated: 'after secondary header',
+      },
+      {
+        rolled_env: 'torn primary header',
+        rolled_kms: 'after primary header',
+        rekey: 'torn primary header',
+        migrated: 'torn primary header',
+      },
+      {
+        rolled_env: 'after primary header',
+        rolled_kms: 'after mount',
+        rekey: 'torn metadata image',
+        migrated: 'after metadata cleared',
+      },
+    ],
+  },
+  'while stored seeds format, disks grow and an old keyslot goes': {
+    volumes: [
+      found('stored_seed'),
+      found('rolled_both'),
+      grown('grown_early', '11111111-2222-4333-8444-555555555551'),
+      grown('grown_late', '11111111-2222-4333-8444-555555555552'),
+    ],
+    boots: [
+      {
+        stored_seed: 'after formatting mark',
+        rolled_both: 'unsynced keyslot wiped',
+        grown_early: 'unsynced backup entries',
+        grown_late: 'unsynced table at second entries',
+      },
+      {
+        stored_seed: 'torn secondary header',
+        rolled_both: 'during mount',
+        grown_early: 'after backup table',
+        grown_late: 'during resize2fs',
+      },
+      {
+        stored_seed: 'torn primary header',
+        rolled_both: 'after mount',
+        grown_early: 'after second entries',
+        grown_late: 'during mount',
+      },
+      {
+        stored_seed: 'after primary header',
+        rolled_both: 'during mount',
+        grown_early: 'unsynced old backup cleared',
+        grown_late: 'after mount',
+      },
+    ],
+  },
 };
 
 /** Of each boot: the wait for its moments, and for the volumes in the end. */
@@ -120,13 +216,12 @@ export const powerCuts = async (t: Test, stage: Stage, { volumes, boots }: Chain
   await guest.check(volumes.map(({ key }) => `printf ${key} >/mnt/${key}/last; `).join(''));
   t.equal(await guest.powerOff(), 'poweredOff');
   for (let boot = 1; boot <= guest.boots; boot += 1) t.strictSame(stackTraces(guest, boot), []);
-  for (const { volume, file } of made) {
-    const { key } = volume;
-    const madeHere = volume !== adopted;
-    const content = { last: key, ...(madeHere ? {} : contentMadeElsewhere) };
-    const keyName = volume.kms === undefined ? {} : { keyName: 'main' };
+  for (const [at, volume] of volumes.entries()) {
+    const { key, madeElsewhere = false, judged } = volume;
+    const { file, seeds } = made[at] as MadeVolume;
+    const content = { last: key, ...(madeElsewhere ? contentMadeElsewhere : {}) };
     await t.test(key, async (t) => {
-      await judge(t, stage, { key, file, seeds, ...keyName, madeHere, content });
+      await judge(t, stage, { ...judged, key, file, seeds, madeHere: !madeElsewhere, content });
     });
   }
 };

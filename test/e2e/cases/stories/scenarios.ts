@@ -5,7 +5,29 @@ import { idsOf, linesWith, stackTraces } from '../journal.ts';
 import { judge } from '../judge.ts';
 import type { Scenario } from '../scenarios.ts';
 import type { Stage } from '../stage.ts';
-import { type MadeVolume, makeVolume, volumeText } from '../volume-case.ts';
+import {
+  contentMadeElsewhere,
+  luksIn,
+  type MadeVolume,
+  makeVolume,
+  metadata,
+  steps,
+  table,
+  type VolumeCase,
+  volumeText,
+} from '../volume-case.ts';
+
+/** docs/volumes.md, "Header gate": the slowest derivation that we format with. */
+const asWeFormat = [
+  '--type=luks2',
+  '--pbkdf=argon2id',
+  '--pbkdf-memory=65536',
+  '--pbkdf-parallel=1',
+  '--pbkdf-force-iterations=4',
+  '--cipher=aes-xts-plain64',
+  '--key-size=512',
+  '--sector-size=4096',
+];
 
 export const everyScenario = async (
   t: Test,
@@ -89,4 +111,34 @@ export const manyInSmallGuest = async (t: Test, stage: Stage): Promise<void> => 
   t.strictSame(linesWith(guest, 'HPL10000E'), []);
   t.equal(linesWith(guest, 'HPL02002I').length, volumes.length, 'every volume is mounted');
   t.equal(await guest.powerOff(), 'poweredOff');
+};
+
+/**
+ * Volumes with two seeds made elsewhere: each key derivation takes 64 MiB, eight at once would be half of the memory.
+ */
+export const manyWithUserSeeds = async (t: Test, stage: Stage): Promise<void> => {
+  const scratch = stage.folder('eight');
+  const volumes = Array.from({ length: 8 }, (_, at): VolumeCase => {
+    const uuid = `--uuid=11111111-2222-4333-8444-55555555555${at}`;
+    return {
+      key: `eight_${at}`,
+      disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, [...asWeFormat, uuid])),
+    };
+  });
+  const made: MadeVolume[] = [];
+  for (const volume of volumes) made.push(await makeVolume(stage, scratch, volume));
+  const guest = await stage.guest(scratch, {
+    name: 'eight',
+    volumes: volumes.map((volume) => volumeText(stage, volume)),
+    disks: made.flatMap(({ disks }) => disks),
+    options: { memoryMiB: 1024, wantedUnits: ['triseed-volumes.target'] },
+  });
+  guest.start();
+  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 240_000);
+  t.strictSame(linesWith(guest, 'HPL10000E'), []);
+  t.equal(linesWith(guest, 'HPL02002I').length, volumes.length, 'every volume is mounted');
+  for (const { key } of volumes)
+    t.equal(await guest.check(`cat /mnt/${key}/made-elsewhere`), contentMadeElsewhere['made-elsewhere']);
+  t.equal(await guest.powerOff(), 'poweredOff');
+  t.strictSame(stackTraces(guest), []);
 };

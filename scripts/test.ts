@@ -4,13 +4,13 @@
  *   node scripts/test.ts [--verbose] PART...      parts: check unit conformance e2e
  *
  * `check` is the type checker and the linter. The others are the tap files below test/PART; of their assertions only those
- * that fail are shown, unless --verbose. A failed part does not keep the next from running. The last line is
+ * that fail are shown, unless --verbose. Each file is a process that says its own results, several at a time: tap's own
+ * runner reads and writes every assertion once more, which took as long as the tests themselves. A failed part does not keep the next from running. The last line is
  * `N passed, N failed[, N skipped]`; the exit status is 0 when nothing failed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, globSync, readdirSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 interface Counts {
@@ -22,12 +22,19 @@ interface Counts {
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bin = join(root, 'node_modules', '.bin');
 
-/** Unit tests wait much for the tools they judge by. Guests use both CPUs from one file already; their files take minutes. */
-const tapOptions: Readonly<Record<string, readonly string[]>> = {
-  unit: ['--jobs=4'],
-  conformance: ['--jobs=2', '--timeout=600'],
-  e2e: ['--jobs=1', '--timeout=1200'],
+interface Part {
+  /** Files at the same time. Unit tests wait much for tools; a guest uses both CPUs from one file already. */
+  readonly jobs: number;
+  /** Of one file, in seconds. */
+  readonly timeoutSeconds: number;
+}
+const tests: Readonly<Record<string, Part>> = {
+  unit: { jobs: 3, timeoutSeconds: 60 },
+  conformance: { jobs: 2, timeoutSeconds: 600 },
+  e2e: { jobs: 1, timeoutSeconds: 1200 },
 };
+/** What a file gets for its clean-up when its time is over, before it is ended, in milliseconds. */
+const lastMoments = 30_000;
 
 const checks: readonly (readonly [string, ...string[]])[] = [['tsc'], ['biome', 'check', '.']];
 
@@ -36,11 +43,15 @@ const say = (text: string): void => console.log(`# ${text}`);
 const children = new Set<ChildProcess>();
 
 /** Starts a program of node_modules in a process group of its own, so that all it started can be ended with it. */
-const start = (program: string, args: readonly string[], stdout: 'inherit' | 'pipe'): ChildProcess => {
+const start = (
+  program: string,
+  args: readonly string[],
+  stdout: 'inherit' | 'pipe',
+  variables: Readonly<Record<string, string>> = {},
+): ChildProcess => {
   const child = spawn(join(bin, program), args, {
     cwd: root,
-    // Every test file is a process of its own, and half of what a small one takes is reading tap: Node keeps it compiled.
-    env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, NODE_COMPILE_CACHE: join(root, '.cache', 'compile') },
+    env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, ...variables },
     stdio: ['ignore', stdout, 'inherit'],
     detached: true,
   });
@@ -50,25 +61,26 @@ const start = (program: string, args: readonly string[], stdout: 'inherit' | 'pi
 
 const statusOf = (child: ChildProcess): Promise<number> =>
   new Promise((resolve) => {
-    const end = (status: number | null) => {
+    const done = (status: number | null) => {
       children.delete(child);
       resolve(status ?? 1);
     };
     child.once('error', (error) => {
       console.error(error.message);
-      end(1);
+      done(1);
     });
-    child.once('close', end);
+    child.once('close', done);
   });
 
-const endAll = (signal: NodeJS.Signals): void => {
-  for (const { pid } of children) {
-    try {
-      if (pid !== undefined) process.kill(-pid, signal);
-    } catch {
-      // It has ended by itself.
-    }
+const end = ({ pid }: ChildProcess, signal: NodeJS.Signals): void => {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal);
+  } catch {
+    // It has ended by itself.
   }
+};
+const endAll = (signal: NodeJS.Signals): void => {
+  for (const child of children) end(child, signal);
 };
 
 for (const [signal, status] of [
@@ -97,75 +109,80 @@ const check = async (): Promise<Counts> => {
   return { passed: checks.length - failed, failed, skipped: 0 };
 };
 
-/** Lines about what went well below the level of a file (passed assertions, plans, headings), and tap's own words. */
+/** Lines about what went well: passed assertions, plans, headings, and the totals. */
 const isRoutine = (line: string): boolean =>
-  /^\s+(ok \d+|1\.\.\d+$|# Subtest: |# time=|\}$)|^\s*$|^# (Subtest: |No coverage|time=)|^TAP version|^1\.\.\d+$/.test(
-    line,
-  );
+  /^\s*(ok \d+|1\.\.\d+$|# Subtest: |# time=|\}$)|^\s*$|^# \{ total: |^TAP version/.test(line);
 
-/** Reads tap's own totals, `# { total: 17, pass: 12, fail: 3, todo: 1, skip: 1 }`; zeros are left out there. */
-const totalsOf = (line: string): (Counts & { readonly total: number }) | null => {
-  if (!/^# \{ total: \d+.*\}$/.test(line)) return null;
+const none: Counts = { passed: 0, failed: 0, skipped: 0 };
+const add = (one: Counts, other: Counts): Counts => ({
+  passed: one.passed + other.passed,
+  failed: one.failed + other.failed,
+  skipped: one.skipped + other.skipped,
+});
+
+/** Reads a file's totals, `# { total: 17, pass: 12, fail: 3, todo: 1, skip: 1 }`; zeros are left out there. */
+const totalsOf = (lines: readonly string[]): Counts => {
+  const line = lines.findLast((text) => /^# \{ total: \d+.*\}$/.test(text)) ?? '';
   const count = (name: string): number => Number(new RegExp(`\\b${name}: (\\d+)`).exec(line)?.[1] ?? 0);
-  return {
-    total: count('total'),
-    passed: count('pass'),
-    failed: count('fail'),
-    skipped: count('skip') + count('todo'),
-  };
+  return { passed: count('pass'), failed: count('fail'), skipped: count('skip') + count('todo') };
 };
 
-const runTap = async (part: string, verbose: boolean): Promise<Counts> => {
-  const folder = join('test', part);
-  if (!existsSync(join(root, folder)) || readdirSync(join(root, folder)).length === 0) {
-    say(`${part}: there are no tests yet`);
-    return { passed: 0, failed: 0, skipped: 0 };
-  }
-  const files = globSync(`${folder}/**/*.test.ts`, { cwd: root }).sort();
-  if (files.length === 0) {
-    say(`${part}: ${folder} holds no file that ends in .test.ts`);
-    return { passed: 0, failed: 1, skipped: 0 };
-  }
-  const child = start('tap', ['--reporter=tap', '--no-color', ...(tapOptions[part] ?? []), ...files], 'pipe');
-  let totals: ReturnType<typeof totalsOf> = null;
-  if (child.stdout === null) throw new Error('tap has no output');
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    totals = totalsOf(line) ?? totals;
-    if (verbose || !isRoutine(line)) console.log(line);
+/** A file that dies, says nothing, or whose status belies its totals has failed. */
+const runFile = async (file: string, timeoutSeconds: number, verbose: boolean): Promise<Counts> => {
+  const began = performance.now();
+  const child = start('node', [file], 'pipe', {
+    TAP_TIMEOUT: String(timeoutSeconds),
+    // Half of what a small file takes is reading tap: Node keeps it compiled.
+    NODE_COMPILE_CACHE: join(root, '.cache', 'compile'),
   });
+  const output: Buffer[] = [];
+  child.stdout?.on('data', (chunk: Buffer) => output.push(chunk));
+  const timer = setTimeout(() => end(child, 'SIGKILL'), timeoutSeconds * 1000 + lastMoments);
   const status = await statusOf(child);
-  // Typed again because the assignment above is in a callback.
-  const { total, passed, failed, skipped } = (totals as ReturnType<typeof totalsOf>) ?? {
-    total: 0,
-    passed: 0,
-    failed: 0,
-    skipped: 0,
-  };
-  if (total === 0 || passed + failed === 0) say(`${part}: no test was run`);
-  return { passed, failed: failed === 0 && (status !== 0 || passed === 0) ? 1 : failed, skipped };
+  clearTimeout(timer);
+  const lines = Buffer.concat(output).toString().split('\n');
+  const counts = totalsOf(lines);
+  const failed = Math.max(counts.failed, status === 0 && counts.passed + counts.skipped > 0 ? 0 : 1);
+  console.log(`${failed === 0 ? 'ok' : 'not ok'} ${file} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  for (const line of lines) if (verbose || !isRoutine(line)) console.log(`  ${line}`);
+  return { ...counts, failed };
 };
 
-const runPart = (part: string, verbose: boolean): Promise<Counts> =>
-  part === 'check' ? check() : runTap(part, verbose);
+const runTests = async (name: string, { jobs, timeoutSeconds }: Part, verbose: boolean): Promise<Counts> => {
+  const files = globSync(`test/${name}/**/*.test.ts`, { cwd: root }).sort();
+  if (files.length === 0) {
+    say(`${name}: test/${name} holds no file that ends in .test.ts`);
+    return { ...none, failed: 1 };
+  }
+  let counts = none;
+  const lane = async (): Promise<void> => {
+    for (let file = files.shift(); file !== undefined; file = files.shift()) {
+      const ofFile = await runFile(file, timeoutSeconds, verbose);
+      counts = add(counts, ofFile);
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, lane));
+  return counts;
+};
 
 const args = process.argv.slice(2);
 const parts = args.filter((word) => word !== '--verbose');
-const known = ['check', ...Object.keys(tapOptions)];
+const known = ['check', ...Object.keys(tests)];
 const unknown = parts.find((part) => !known.includes(part));
 if (parts.length === 0 || unknown !== undefined) {
   console.error(`usage: node scripts/test.ts [--verbose] PART...   parts: ${known.join(' ')}`);
   process.exit(2);
 }
 
-const sum = { passed: 0, failed: 0, skipped: 0 };
-for (const part of parts) {
-  say(part);
+let sum = none;
+for (const name of parts) {
+  say(name);
   const began = performance.now();
-  const counts = await runPart(part, args.includes('--verbose'));
-  say(
-    `${part}: ${counts.passed} passed, ${counts.failed} failed (${((performance.now() - began) / 1000).toFixed(1)} s)`,
-  );
-  for (const name of ['passed', 'failed', 'skipped'] as const) sum[name] += counts[name];
+  const part = tests[name];
+  const counts = part === undefined ? await check() : await runTests(name, part, args.includes('--verbose'));
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  say(`${name}: ${counts.passed} passed, ${counts.failed} failed (${seconds} s)`);
+  sum = add(sum, counts);
 }
 console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ''}`);
 process.exitCode = sum.failed === 0 && sum.passed > 0 ? 0 : 1;

@@ -91,7 +91,8 @@ t.test(
   async (t) => {
     const folder = t.testdir({});
     // setrlimit(2) RLIMIT_FSIZE: a write across the limit is short, the next one fails. It stands in for a full tmpfs.
-    const limited = `trap '' XFSZ; ulimit -f 100; exec "$0" --input-type=module-typescript --eval "$1"`;
+    // The test runner's preload, which answers the signal by dying, stays out.
+    const limited = `unset NODE_OPTIONS; trap '' XFSZ; ulimit -f 100; exec "$0" --input-type=module-typescript --eval "$1"`;
     const script = `
     import { files } from ${JSON.stringify(new URL('../../../agent/host/files.ts', import.meta.url).href)};
     const pieces = [{ offset: 0, bytes: Buffer.alloc(200 * 1024, 1) }];

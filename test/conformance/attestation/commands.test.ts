@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { attestationCommand } from '../../agent/cli/attestation.ts';
-import { contractCommand } from '../../agent/cli/contract.ts';
-import type { Finding } from '../../agent/contract/types.ts';
-import { type Calling, callCommand, type Ended } from '../fakes/command-line.ts';
+import { attestationCommand } from '../../../agent/cli/attestation.ts';
+import { contractCommand } from '../../../agent/cli/contract.ts';
+import type { Finding } from '../../../agent/contract/types.ts';
+import { type Calling, callCommand, type Ended } from '../../fakes/command-line.ts';
 
-const fixtures = join(import.meta.dirname, '../../fixtures');
+const fixtures = join(import.meta.dirname, '../../../fixtures');
 const key = (name: string): string => join(fixtures, 'keys', `THROWAWAY-${name}`);
 const folder = t.testdir({});
 const at = (name: string): string => join(folder, name);

@@ -53,7 +53,13 @@ const assertSealOptions = (options: SealOptions): void => {
 };
 
 /** The sealing before. Null when there is none yet, which is how every series begins. */
-const readOld = async (host: Host, io: CommandIo, path: string): Promise<KeepRequest['old']> => {
+const readOld = async (
+  host: Host,
+  io: CommandIo,
+  signer: KeyObject,
+  path: string,
+  { decryptKey }: SealOptions,
+): Promise<KeepRequest['old']> => {
   const bytes = path === '-' ? null : await host.files.read(path, maximumContractBytes);
   if (bytes === null) {
     io.stderr(`${path} does not exist yet: every token is made now, and the next sealing can keep them\n`);
@@ -62,6 +68,12 @@ const readOld = async (host: Host, io: CommandIo, path: string): Promise<KeepReq
   const [text, read] = [decodeUtf8(bytes), readDelivered(bytes)];
   if (text === null || read.kind === 'refused') {
     throw new AgentError('CONTRACT_NOT_SEALABLE', { reason: `${path}, given with --keep, is no contract` });
+  }
+  if (decryptKey === undefined && openRecord(recordLine(text), signer) === null) {
+    io.stderr(
+      `${path} was sealed without --keep, or with another key: what has changed since cannot be told, so every token is ` +
+        'made now, and the next sealing can keep them; --decrypt-key compares what is in the old tokens\n',
+    );
   }
   return { text, delivered: read.value };
 };
@@ -82,7 +94,7 @@ interface SignedWith {
 /** The signing key's PEM, and with --keep the certificate of the sealing before while it has enough life left. */
 const signedWith = async (host: Host, io: CommandIo, signer: KeyObject, options: SealOptions): Promise<SignedWith> => {
   if (options.keep === undefined) return { pem: await signingKeyPem(host, io, signer, options), keep: undefined };
-  const old = await readOld(host, io, options.keep);
+  const old = await readOld(host, io, signer, options.keep, options);
   const days = options.expiresDays;
   if (days === undefined)
     return { pem: await signingKeyPem(host, io, signer, options), keep: { old, certificate: null } };

@@ -44,6 +44,7 @@ t.test('unchanged input, unchanged bytes; a change changes its own token and the
   const second = await seal(plain);
   t.equal(second.after, second.before, 'byte for byte');
   t.match(second.done.stderr, /encrypted nothing; kept workload, env; signed by/);
+  t.notMatch(second.done.stderr, /sealed without --keep/);
 
   const changed = await seal(plain.replace('LOG_LEVEL: info', 'LOG_LEVEL: debug'));
   t.same(changed.stayed, ['env'], 'workload is new');
@@ -68,6 +69,7 @@ t.test('another signer, guest or prefix keeps nothing', async (t) => {
   await seal(plain);
   const other = await seal(plain, { key: keyFile('other-key.pem') });
   t.same(other.stayed, [], 'another signer');
+  t.match(other.done.stderr, /was sealed without --keep, or with another key/, 'and it is said why');
   await seal(plain);
   t.same((await seal(plain, { more: ['--profile', 'ccrt'] })).stayed, [], 'another prefix');
   await seal(plain);

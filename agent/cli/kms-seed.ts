@@ -1,5 +1,4 @@
 /** `triseed kms key wrap | unwrap | rewrap`: what a hand-made volume, a recovery or a migration needs. */
-import type { Command } from 'commander';
 import { AgentError } from '../errors.ts';
 import { describeRefusal } from '../kms/classify.ts';
 import { wrapBody } from '../kms/key-protect.ts';
@@ -13,19 +12,14 @@ import {
 import type { Host } from '../ports.ts';
 import type { CommandIo } from './io.ts';
 import type { KmsExtra } from './kms.ts';
-import { type AccessFlags, connect, pathOf, print, readInput, readTextSecret, usage } from './kms-access.ts';
+import { type AccessFlags, connect, pathOf, print, readInput, readTextSecret, usage, type Verb } from './kms-access.ts';
 
 const understood = <T>(action: string, parsed: Parsed<T>): T => {
   if (parsed.kind === 'done') return parsed.value;
-  throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason: describeRefusal(parsed) });
+  throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason: describeRefusal(parsed), correlationId: null });
 };
 
-export const addSeedVerbs = (
-  host: Host,
-  io: CommandIo,
-  extra: KmsExtra,
-  verb: (definition: string, description: string) => Command,
-): void => {
+export const addSeedVerbs = (host: Host, io: CommandIo, extra: KmsExtra, verb: Verb): void => {
   verb('wrap <key>', 'a new wrapped seed, or one of your own; prints the wrapped text')
     .option('--seed-file <file>', 'wrap this seed (base64 text) instead of a new one; - for standard input')
     .option('--seed-out <file>', 'keep the new seed too (base64 text, mode 0600)')

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import type { Calendar, Host, OpenLineFile, SendHttp, ServeHttp } from '../ports.ts';
 import type { CommandIo } from './io.ts';
+import { policiesCommand, ringCommand } from './kms-instance.ts';
 import { keyCommand } from './kms-key.ts';
 import { serveCommand } from './kms-serve.ts';
 
@@ -10,7 +11,7 @@ export interface KmsExtra {
   /** Aborts when the process is asked to end. */
   readonly signal: AbortSignal;
   /** An HTTP client that trusts these PEM certificates too. Throws KMS_CA_UNUSABLE. */
-  readonly makeHttp: (options: { readonly extraCa: readonly string[]; readonly proxy: null }) => SendHttp;
+  readonly makeHttp: (options: { readonly extraCa: readonly string[]; readonly proxy: string | null }) => SendHttp;
   readonly serve: ServeHttp;
   readonly calendar: Calendar;
   readonly openLineFile: OpenLineFile;
@@ -24,4 +25,6 @@ export const kmsCommand = (host: Host, io: CommandIo, extra: KmsExtra): Command 
   new Command('kms')
     .description('root keys, and a local key management service to try them with')
     .addCommand(serveCommand(host, io, extra))
-    .addCommand(keyCommand(host, io, extra));
+    .addCommand(keyCommand(host, io, extra))
+    .addCommand(ringCommand(host, io, extra))
+    .addCommand(policiesCommand(host, io, extra));

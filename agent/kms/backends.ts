@@ -21,6 +21,7 @@ export const backendFor = (host: KmsPorts, entry: KmsEntry, settings: AgentConfi
   return keyProtect(host, {
     crn: parsed.crn,
     baseUrls: keys.baseUrls,
+    broker: keys.broker,
     whenUnknown: keys.whenUnknown,
     iamUrl: iam.baseUrls[0],
     apiKey: entry.apiKey,

@@ -3,8 +3,10 @@
  * "Provisioning a dedicated instance"; Hyper Protect Crypto Services "Regions and locations" (instance-style hosts).
  *
  * Order: an override from the agent configuration, else the published host for service, region and type. A `kms` CRN
- * does not tell Key Protect Standard from Dedicated, so both hosts are candidates where Dedicated exists.
+ * does not tell Key Protect Standard from Dedicated, so both hosts are candidates where Dedicated exists. An instance of
+ * Hyper Protect Crypto Services has a host of its own; when that does not exist it is an older one (broker.ts).
  */
+import type { BrokerQuestion } from './broker.ts';
 import type { KeyCrn } from './crn.ts';
 
 export type EndpointType = 'public' | 'private';
@@ -14,6 +16,8 @@ export type Endpoint =
   | {
       readonly kind: 'endpoint';
       readonly baseUrls: readonly [string, ...string[]];
+      /** Whom to ask when none of them exists. */
+      readonly broker: BrokerQuestion | null;
       /** What to do when the host has no address; null when there is no advice. */
       readonly whenUnknown: string | null;
     }
@@ -23,10 +27,7 @@ const DEDICATED_REGIONS: ReadonlySet<string> = new Set(['us-south', 'us-east', '
 const PUBLIC_IAM = 'https://iam.cloud.ibm.com';
 const PRIVATE_IAM = 'https://private.iam.cloud.ibm.com';
 
-/**
- * Instances made before 2024 may have an address with a port of their own. It cannot be derived from the CRN, and is not
- * asked of a broker: the published material disagrees on the broker's name, and the request would carry the access token.
- */
+/** Instances made before 2024 may have an address with a port of their own, and no broker may be in reach. */
 const OLDER_INSTANCE = 'an older instance has a host with a port: give it in kms.endpoints';
 
 const isLoopbackHost = (hostname: string): boolean =>
@@ -68,14 +69,19 @@ export const kmsEndpoint = (crn: KeyCrn, type: EndpointType, overrides: Readonly
   if (override !== undefined) {
     const parsed = parseBaseUrl(override);
     return parsed.kind === 'url'
-      ? { kind: 'endpoint', baseUrls: [parsed.url], whenUnknown: null }
+      ? { kind: 'endpoint', baseUrls: [parsed.url], broker: null, whenUnknown: null }
       : { kind: 'invalid', reason: `kms.endpoints for ${crn.instanceId}: ${parsed.reason}` };
   }
   if (crn.cname === 'staging') {
     return { kind: 'invalid', reason: 'staging has no published endpoint; give one in kms.endpoints' };
   }
-  const whenUnknown = crn.service === 'hs-crypto' ? OLDER_INSTANCE : null;
-  return { kind: 'endpoint', baseUrls: hostsFor(crn, type), whenUnknown };
+  const isHpcs = crn.service === 'hs-crypto';
+  return {
+    kind: 'endpoint',
+    baseUrls: hostsFor(crn, type),
+    broker: isHpcs ? { region: crn.region, instanceId: crn.instanceId, type } : null,
+    whenUnknown: isHpcs ? OLDER_INSTANCE : null,
+  };
 };
 
 /**
@@ -86,5 +92,5 @@ export const iamEndpoint = (setting: string, type: EndpointType): Endpoint => {
   const parsed = parseBaseUrl(setting);
   if (parsed.kind === 'invalid') return { kind: 'invalid', reason: `kms.iam: ${parsed.reason}` };
   const url = parsed.url === PUBLIC_IAM && type === 'private' ? PRIVATE_IAM : parsed.url;
-  return { kind: 'endpoint', baseUrls: [url], whenUnknown: null };
+  return { kind: 'endpoint', baseUrls: [url], broker: null, whenUnknown: null };
 };

@@ -1,19 +1,13 @@
 /**
- * The key owner's side of the Key Protect API, for the `kms key` commands: one request each, no retries, and errors
- * that say what the service answered. Source: Key Protect API documentation, "Keys" and "Key actions".
+ * The key owner's side of the Key Protect API, for the `kms` commands: one request each, no retries, and errors that say
+ * what the service answered. Source: Key Protect API documentation, "Keys" and "Key actions".
  */
 import { AgentError } from '../errors.ts';
 import type { HttpRequest } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { describeRefusal, errorReasonOf, parseLenientJson } from './classify.ts';
-import { type KmsPorts, tokenSourceFor } from './iam.ts';
-
-export interface OwnerAccess {
-  readonly instanceId: string;
-  readonly baseUrl: string;
-  readonly iamUrl: string;
-  readonly apiKey: Secret;
-}
+import { exchangeWith, type InstanceAccess } from './exchange.ts';
+import type { KmsPorts } from './iam.ts';
 
 /** A key as the service shows it; only what the commands print is named. */
 export interface ShownKey {
@@ -39,7 +33,7 @@ export interface KeyAdministration {
   /** Body of a successful answer; the caller wipes it when it holds a secret. */
   call(call: Call): Promise<Buffer>;
   /** `resources` of a successful answer. */
-  resources(call: Call): Promise<readonly ShownKey[]>;
+  resources<T extends object = ShownKey>(call: Call): Promise<readonly T[]>;
 }
 
 const TIMEOUT_MS = 30_000;
@@ -56,65 +50,45 @@ const explanationOf = (body: Buffer): string => {
   return typeof text === 'string' ? text.replace(PRINTABLE, ' ').slice(0, 200) : '';
 };
 
+/** Nobody knows what became of a request that was answered like this. */
+const isTrouble = (status: number): boolean => status === 408 || status === 429 || status >= 500;
+
 /** Methods throw KMS_COMMAND_REFUSED and KMS_COMMAND_UNANSWERED. */
-export const keyAdministration = (host: KmsPorts, access: OwnerAccess): KeyAdministration => {
-  const tokens = tokenSourceFor(host, access.iamUrl, access.apiKey);
+export const keyAdministration = (host: KmsPorts, access: InstanceAccess): KeyAdministration => {
+  const exchange = exchangeWith(host, access);
 
   const call = async ({ action, method, path, body, headers }: Call): Promise<Buffer> => {
-    const token = await tokens.token(access.apiKey, { timeoutMs: TIMEOUT_MS }, null);
-    if (token.kind === 'retryable') {
-      throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason: token.reason });
+    const request = { method, path, body: body ?? null, contentType: 'application/json', headers: headers ?? {} };
+    const reply = await exchange({ ...request, maxBodyBytes: MAX_ANSWER_BYTES }, { timeoutMs: TIMEOUT_MS });
+    if (reply.kind === 'ok') return reply.response.body;
+    const { refusal, response, correlationId } = reply;
+    if (response === null && refusal.kind === 'retryable') {
+      throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason: refusal.reason, correlationId });
     }
-    if (token.kind !== 'token') {
-      throw new AgentError('KMS_COMMAND_REFUSED', {
-        action,
-        status: 400,
-        code: null,
-        explanation: describeRefusal(token),
-      });
+    if (response === null) {
+      const explanation = describeRefusal(refusal);
+      throw new AgentError('KMS_COMMAND_REFUSED', { action, status: 400, code: null, explanation, correlationId });
     }
-    const outcome = await host.http({
-      method,
-      url: `${access.baseUrl}/api/v2/${path}`,
-      headers: {
-        authorization: token.authorization,
-        'bluemix-instance': access.instanceId,
-        'correlation-id': host.entropy.uuid(),
-        accept: 'application/json',
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body }),
-      timeoutMs: TIMEOUT_MS,
-      maxBodyBytes: MAX_ANSWER_BYTES,
-    });
-    if (outcome.kind === 'failure') {
-      throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason: `${outcome.failure}: ${outcome.detail}` });
+    const { status } = response;
+    const explanation = explanationOf(response.body);
+    if (isTrouble(status)) {
+      const reason = `HTTP ${status} ${explanation}`.trim();
+      throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason, correlationId });
     }
-    const { status, body: answer } = outcome.response;
-    if (status >= 200 && status < 300) return answer;
-    if (status === 408 || status === 429 || status >= 500) {
-      throw new AgentError('KMS_COMMAND_UNANSWERED', {
-        action,
-        reason: `HTTP ${status} ${explanationOf(answer)}`.trim(),
-      });
-    }
-    const { code } = errorReasonOf(answer);
-    throw new AgentError('KMS_COMMAND_REFUSED', { action, status, code, explanation: explanationOf(answer) });
+    const { code } = errorReasonOf(response.body);
+    throw new AgentError('KMS_COMMAND_REFUSED', { action, status, code, explanation, correlationId });
   };
 
   return {
     call,
-    resources: async (given) => {
+    resources: async <T extends object>(given: Call) => {
       const value = parseLenientJson(await call(given)) as { readonly resources?: unknown } | null | undefined;
       const resources = value?.resources;
       if (!Array.isArray(resources) || !resources.every((item) => typeof item === 'object' && item !== null)) {
-        throw new AgentError('KMS_COMMAND_UNANSWERED', {
-          action: given.action,
-          reason: 'the answer is not understood',
-        });
+        const reason = 'the answer is not understood';
+        throw new AgentError('KMS_COMMAND_UNANSWERED', { action: given.action, reason, correlationId: null });
       }
-      return resources as readonly ShownKey[];
+      return resources as readonly T[];
     },
   };
 };

@@ -107,11 +107,11 @@ export const kmsMessages = {
     systemAction: 'the key service is asked again until kmsTimeout is over; then the guest shuts down',
     userAction: 'enable the root key, or mend the way to the key service',
   }),
-  KMS_SEED_MIGRATED: message<OfVolume & { readonly entry: number }>({
+  KMS_SEED_MIGRATED: message<OfVolume & Traceable & { readonly entry: number }>({
     id: 'TSD06008I',
     component: 'hpcr-disk-mount',
-    text: ({ volume, entry }) =>
-      `kms entry ${entry} opened volume ${volume}; its seed is now wrapped by entry 1 as well`,
+    text: ({ volume, entry, correlationId }) =>
+      `kms entry ${entry} opened volume ${volume}; its seed is now wrapped by entry 1 as well${traced(correlationId)}`,
     systemAction: 'the new wrapping was unwrapped and compared before it is stored',
     userAction: `remove the older kms entries once the volume has been opened with the first one`,
   }),
@@ -131,24 +131,27 @@ export const kmsMessages = {
     userAction: 'give PEM files that hold certificates and nothing else',
     exit: 2,
   }),
-  KMS_COMMAND_REFUSED: message<{
-    readonly action: string;
-    readonly status: number;
-    readonly code: string | null;
-    readonly explanation: string;
-  }>({
+  KMS_COMMAND_REFUSED: message<
+    Traceable & {
+      readonly action: string;
+      readonly status: number;
+      readonly code: string | null;
+      readonly explanation: string;
+    }
+  >({
     id: 'TSD06020E',
     component: 'triseed',
-    text: ({ action, status, code, explanation }) =>
-      `the key service refuses to ${action}: HTTP ${status}${code === null ? '' : ` ${code}`}${explanation === '' ? '' : `, ${explanation}`}`,
+    text: ({ action, status, code, explanation, correlationId }) =>
+      `the key service refuses to ${action}: HTTP ${status}${code === null ? '' : ` ${code}`}` +
+      `${explanation === '' ? '' : `, ${explanation}`}${traced(correlationId)}`,
     systemAction: 'the key is as it was',
     userAction: 'see the state of the key with triseed kms key show',
     exit: 1,
   }),
-  KMS_COMMAND_UNANSWERED: message<Reason & { readonly action: string }>({
+  KMS_COMMAND_UNANSWERED: message<Reason & Traceable & { readonly action: string }>({
     id: 'TSD06021E',
     component: 'triseed',
-    text: ({ action, reason }) => `could not ${action}: ${reason}`,
+    text: ({ action, reason, correlationId }) => `could not ${action}: ${reason}${traced(correlationId)}`,
     systemAction: 'whether the service carried it out is not known',
     userAction: 'check the address and certificate of the key service, then look at the key with triseed kms key show',
     exit: 3,

@@ -160,7 +160,8 @@ export const obtainSeed = async (
     const confirmed = await confirm(wrapped.value, from.seed3);
     if (confirmed.kind !== 'done') return { ...pass, wrapRefusal: confirmed };
     held = { ...from, wrapped: confirmed.value };
-    host.journal.message('KMS_SEED_MIGRATED', { volume, entry: from.entryIndex + 1 });
+    const { correlationId } = wrapped;
+    host.journal.message('KMS_SEED_MIGRATED', { volume, entry: from.entryIndex + 1, correlationId });
     return { ...pass, wrappedByFirst: true };
   };
 

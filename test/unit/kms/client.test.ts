@@ -2,6 +2,7 @@
 import t from 'tap';
 import type { KmsEntry } from '../../../agent/contract/types.ts';
 import { backendFor } from '../../../agent/kms/backends.ts';
+import { keyAdministration } from '../../../agent/kms/key-administration.ts';
 import { Secret } from '../../../agent/secret.ts';
 import { type ManualClock, manualClock } from '../../fakes/clock.ts';
 import { type FakeAnswer, fakeHttp, type SentRequest } from '../../fakes/http.ts';
@@ -347,6 +348,92 @@ t.test('a host without an address: older instances get advice, others the bare f
   };
   t.match(await reason({ ...entry(), crn }), /^lookup: .*kms\.endpoints/);
   t.notMatch(await reason(entry()), /kms\.endpoints/);
+});
+
+t.test('an older instance is found by asking the broker, once, when its own host does not exist', async (t) => {
+  const crn = `crn:v1:bluemix:public:hs-crypto:eu-de:a/00:${INSTANCE}:key:${KEY}`;
+  const older = 'https://api.eu-de.hs-crypto.cloud.ibm.com:11399';
+  const told: FakeAnswer = {
+    status: 200,
+    body: {
+      instance_id: INSTANCE,
+      kms: { public: older.slice(8), private: 'api.private.eu-de.hs-crypto.cloud.ibm.com:9' },
+    },
+  };
+  const isBroker = ({ url }: SentRequest): boolean => url.includes('/crypto_v2/');
+  const world = (answers: { readonly broker: FakeAnswer; readonly own?: FakeAnswer; readonly old?: FakeAnswer }) =>
+    client(
+      (request) => {
+        if (isToken(request)) return token('tok');
+        if (isBroker(request))
+          return request.url.startsWith('https://broker.') ? { failure: 'lookup' } : answers.broker;
+        return request.url.startsWith(older) ? (answers.old ?? metadata()) : (answers.own ?? { failure: 'lookup' });
+      },
+      { entry: { ...entry(), crn } },
+    );
+
+  const found = world({ broker: told });
+  t.match(await found.backend.keyState(), { kind: 'done', value: { state: 'active' } });
+  t.match(await found.backend.keyState(), { kind: 'done' });
+  t.equal(found.sent.filter(isBroker).length, 2, 'both names, once');
+  t.ok(found.sent.filter(isBroker).every(({ headers }) => headers.authorization === 'Bearer tok'));
+  t.equal(found.sent.at(-1)?.url, `${older}/api/v2/keys/${KEY}/metadata`, 'and then kept');
+  t.match(
+    await world({ broker: told, old: { status: 401 } }).backend.keyState(),
+    { kind: 'denied' },
+    'its answer counts',
+  );
+
+  for (const own of [
+    metadata(),
+    metadata({ state: 2 }),
+    { status: 401 },
+    { status: 503 },
+    { failure: 'connect' },
+  ] as const) {
+    const near = world({ broker: told, own });
+    await near.backend.keyState();
+    t.notOk(near.sent.some(isBroker), `not asked when the host is there: ${JSON.stringify(own).slice(0, 30)}`);
+  }
+  t.match(await world({ broker: told, own: { status: 404, body: 'no such host' } }).backend.keyState(), {
+    kind: 'done',
+  });
+
+  const silent = world({ broker: { failure: 'connect' } });
+  for (let poll = 0; poll < 5; poll += 1) {
+    t.match(await silent.backend.keyState(), { kind: 'retryable', reason: /^lookup: .*kms\.endpoints/ });
+    await silent.clock.advance(10_000);
+  }
+  t.equal(silent.sent.filter(isBroker).length, 2, 'a broker that does not help is left alone');
+  await silent.clock.advance(20_000);
+  await silent.backend.keyState();
+  t.equal(silent.sent.filter(isBroker).length, 4, 'for a minute');
+  const liar = world({ broker: { status: 200, body: { instance_id: INSTANCE, kms: { public: 'evil.example:443' } } } });
+  t.match(await liar.backend.keyState(), { kind: 'retryable' });
+  t.notOk(liar.sent.some(({ url }) => url.includes('evil')));
+});
+
+t.test("the key owner's requests find the instance by the same rules, and say the name of the request", async (t) => {
+  const own = `https://${INSTANCE}.api.us-south.kms.appdomain.cloud`;
+  const { host, sent } = client((request) => {
+    if (isToken(request)) return token('tok');
+    if (!request.url.startsWith(own)) return { status: 401, body: {} };
+    return request.method === 'POST' ? { status: 409, headers: { 'correlation-id': 'their-name' } } : metadata();
+  });
+  const keys = keyAdministration(host, {
+    instanceId: INSTANCE,
+    baseUrls: ['https://us-south.kms.cloud.ibm.com', own],
+    broker: null,
+    whenUnknown: null,
+    iamUrl: 'https://iam.cloud.ibm.com',
+    apiKey: Secret.fromText('api-key-0123456789'),
+  });
+  t.match(await keys.resources({ action: 'list the keys', method: 'GET', path: 'keys' }), [{ id: KEY }]);
+  await t.rejects(keys.call({ action: 'disable the key', method: 'POST', path: `keys/${KEY}/actions/disable` }), {
+    code: 'KMS_COMMAND_REFUSED',
+    message: /HTTP 409.*correlation id their-name/,
+  });
+  t.equal(sent.filter(({ url }) => url.startsWith('https://us-south.')).length, 2, 'two tokens, then never again');
 });
 
 t.test('a stored text that is no base64 never leaves the guest', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { brokerUrls, parseBrokerAnswer } from '../../../agent/kms/broker.ts';
 import { parseKeyCrn } from '../../../agent/kms/crn.ts';
 import { iamEndpoint, kmsEndpoint, parseBaseUrl } from '../../../agent/kms/endpoint.ts';
 
@@ -106,6 +107,49 @@ t.test('an address with a port of its own is never guessed; the advice is to giv
   t.match(advice('hs-crypto:us-east'), /kms\.endpoints/);
   t.equal(advice('kms:us-east'), null);
   t.equal(advice('hs-crypto:us-east', { [INSTANCE]: 'https://kms.example' }), null, 'it was given');
+});
+
+t.test('only an instance of Hyper Protect Crypto Services without an override has a broker', async (t) => {
+  const broker = (place: string, overrides: Record<string, string> = {}) => {
+    const parsed = parseKeyCrn(good.replace('kms:us-south', place));
+    if (parsed.kind !== 'crn') throw new Error(place);
+    const found = kmsEndpoint(parsed.crn, 'private', overrides);
+    return found.kind === 'endpoint' ? found.broker : found.kind;
+  };
+  const question = { region: 'us-east', instanceId: INSTANCE, type: 'private' } as const;
+  t.strictSame(broker('hs-crypto:us-east'), question);
+  t.equal(broker('kms:us-east'), null);
+  t.equal(broker('hs-crypto:us-east', { [INSTANCE]: 'https://kms.example' }), null, 'the override comes first');
+  for (const url of brokerUrls(question)) t.ok(new URL(url).hostname.endsWith('.hs-crypto.cloud.ibm.com'), url);
+});
+
+t.test('an answer of the broker leads to a host of the vendor in that region, and nowhere else', async (t) => {
+  const question = { region: 'eu-de', instanceId: INSTANCE, type: 'public' } as const;
+  const answer = (kms: unknown, more: object = {}): Buffer =>
+    Buffer.from(JSON.stringify({ instance_id: INSTANCE, kms, ep11: { public: 'ep11.example:9876' }, ...more }));
+  const port = 'api.eu-de.hs-crypto.cloud.ibm.com:11399';
+  const own = `${INSTANCE}.api.eu-de.hs-crypto.appdomain.cloud`;
+  const rows: [string, Buffer, string | null][] = [
+    ['port style', answer({ public: port, private: 'x' }), `https://${port}`],
+    ['instance style', answer({ public: own }), `https://${own}`],
+    ['for another instance', answer({ public: port }, { instance_id: 'other' }), null],
+    ['private only', answer({ private: 'api.private.eu-de.hs-crypto.cloud.ibm.com:11399' }), null],
+    ['another region', answer({ public: 'api.us-east.hs-crypto.cloud.ibm.com:11399' }), null],
+    ['a private host for public', answer({ public: 'api.private.eu-de.hs-crypto.cloud.ibm.com:11399' }), null],
+    ['elsewhere', answer({ public: 'api.eu-de.hs-crypto.cloud.ibm.com.evil.example:11399' }), null],
+    ['credentials', answer({ public: `user@${port}` }), null],
+    ['a path', answer({ public: `${port}/x` }), null],
+    ['a scheme', answer({ public: `https://${port}` }), null],
+    ['port 0', answer({ public: 'api.eu-de.hs-crypto.cloud.ibm.com:0' }), null],
+    ['port 70000', answer({ public: 'api.eu-de.hs-crypto.cloud.ibm.com:70000' }), null],
+    ['a number', answer({ public: 7 }), null],
+    ['no kms', answer(undefined), null],
+    ['null', Buffer.from('null'), null],
+    ['no JSON', Buffer.from('<html>'), null],
+  ];
+  for (const [name, body, expected] of rows) t.equal(parseBrokerAnswer(body, question), expected, name);
+  const nearby = answer({ private: 'api.private.eu-de.hs-crypto.cloud.ibm.com:11399' });
+  t.match(parseBrokerAnswer(nearby, { ...question, type: 'private' }), /^https:\/\/api\.private\./);
 });
 
 t.test('the private entry type moves only the published token service', async (t) => {

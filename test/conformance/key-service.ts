@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { type Command, CommanderError } from 'commander';
 import type { CommandIo } from '../../agent/cli/io.ts';
 import { kmsCommand } from '../../agent/cli/kms.ts';
 import { describeChain, exitStatusOf } from '../../agent/errors.ts';
@@ -41,8 +42,9 @@ export const triseed = async (
   return { status, stdout, stderr };
 };
 
-/** The same command in this process, which is quicker by the start of a Node. */
-export const triseedKms = async (...args: readonly string[]): Promise<Ended> => {
+const everyCommand = (command: Command): readonly Command[] => [command, ...command.commands.flatMap(everyCommand)];
+
+const runKms = async (ask: (() => Promise<string>) | null, args: readonly string[]): Promise<Ended> => {
   let stdout = '';
   let stderr = '';
   const journal = { message: () => {}, note: () => {} };
@@ -55,7 +57,7 @@ export const triseedKms = async (...args: readonly string[]): Promise<Ended> => 
     stderr: (text) => {
       stderr += text;
     },
-    isTerminal: false,
+    isTerminal: ask !== null,
     setExitStatus: () => {},
   };
   const extra = {
@@ -65,17 +67,30 @@ export const triseedKms = async (...args: readonly string[]): Promise<Ended> => 
     calendar,
     openLineFile,
     credentialsFolder: null,
-    ask: async () => {
-      throw new Error('nobody is there to be asked');
-    },
+    ask:
+      ask ??
+      (async () => {
+        throw new Error('nobody is there to be asked');
+      }),
   };
+  const command = kmsCommand(host, io, extra);
+  for (const one of everyCommand(command))
+    one.exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr });
   try {
-    await kmsCommand(host, io, extra).parseAsync(args, { from: 'user' });
+    await command.parseAsync(args, { from: 'user' });
     return { status: 0, stdout, stderr };
   } catch (error) {
+    if (error instanceof CommanderError) return { status: error.exitCode === 0 ? 0 : 2, stdout, stderr };
     return { status: exitStatusOf(error), stdout, stderr: `${stderr}${describeChain(error)}` };
   }
 };
+
+/** The same command in this process, which is quicker by the start of a Node. Nobody sits at a terminal. */
+export const triseedKms = (...args: readonly string[]): Promise<Ended> => runKms(null, args);
+
+/** At a terminal where every question is answered alike. */
+export const triseedKmsAnswering = (answer: string, ...args: readonly string[]): Promise<Ended> =>
+  runKms(async () => answer, args);
 
 export interface Served {
   readonly url: string;

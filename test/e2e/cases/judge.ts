@@ -40,6 +40,8 @@ export interface Expected {
   readonly scheme?: string;
   /** The one keyslot; default 0. */
   readonly keyslot?: string;
+  /** The disk became larger than it was made: the file system fills the partition, although it was made elsewhere. */
+  readonly grown?: boolean;
   /** A passphrase that used to open it. */
   readonly closedTo?: (seeds: SeedTexts) => string;
   /** Files of the opened volume. */
@@ -101,7 +103,7 @@ const judgeContent = (t: Test, expected: Expected, json: LuksJson, key: Buffer, 
   const { offset, length } = dataPartitionOf(expected);
   const start = offset + Number(segment.offset);
   const bytes = take(expected.file, start, length === 0 ? fsBytes : length - Number(segment.offset));
-  const used = expected.madeHere ? bytes : bytes.subarray(0, fsBytes);
+  const used = expected.madeHere || expected.grown === true ? bytes : bytes.subarray(0, fsBytes);
   const whole = used.subarray(0, used.length - (used.length % segment.sector_size));
   const piece = stage.piece();
   writeFileSync(piece, decryptSectors({ key, sectorBytes: segment.sector_size }, whole), { mode: 0o600 });

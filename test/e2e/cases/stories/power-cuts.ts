@@ -52,7 +52,7 @@ const found = (key: string): CutVolume => {
 const grown = (key: string, luksUuid: string): CutVolume => ({
   key,
   madeElsewhere: true,
-  judged: { token: false },
+  judged: { token: false, grown: true },
   disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, [...quick, `--uuid=${luksUuid}`]), ({ file }) =>
     truncateSync(file, statSync(file).size + 64 * MiB),
   ),

@@ -1,9 +1,11 @@
 /**
- * The parts of docs/ that are made from the program itself, so that they cannot drift:
+ * The parts of docs/ that are made from the program itself, and the one number that the program has from elsewhere, so
+ * that they cannot drift:
  *
  *   agent/messages.ts            → docs/messages.md
  *   contract-schema/agent.json   → docs/configuration.md
  *   agent/volumes/scenarios.ts, gate.ts, passphrase.ts → the marked parts of docs/volumes.md
+ *   package.json                 → agent/version.ts
  *
  * Pure apart from reading the hand-written half of docs/volumes.md; scripts/generate.ts writes or compares.
  */
@@ -233,9 +235,15 @@ const formatted = (path: string, text: string): string => {
   return result.stdout;
 };
 
+const versionModule = async (): Promise<string> => {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { readonly version: string };
+  return `/** Generated from package.json by npm run generate. Do not edit. */\nexport const version = '${version}';\n`;
+};
+
 /** Path from the root of the repository → text. */
 export const documents = async (): Promise<Readonly<Record<string, string>>> => {
   const texts = {
+    'agent/version.ts': await versionModule(),
     'docs/messages.md': messagesDocument(),
     'docs/configuration.md': await configurationDocument(),
     'docs/volumes.md': filled(await readFile(join(root, 'docs/volumes.md'), 'utf8'), {

@@ -1,13 +1,12 @@
 /** All ports together, as the real world implements them. */
 import type { AgentConfiguration } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
-import type { Host, Journal } from '../ports.ts';
+import type { Host, Journal, RunCommand, SendHttp } from '../ports.ts';
 import { clock } from './clock.ts';
 import { disks } from './disks.ts';
 import { entropy } from './entropy.ts';
-import { runCommand } from './exec.ts';
 import { files } from './files.ts';
-import { makeHttp } from './http.ts';
+import type { HttpOptions } from './http.ts';
 import { locks } from './locks.ts';
 import { reportedPower, systemdPower } from './power.ts';
 
@@ -21,6 +20,20 @@ export interface HostOptions {
   readonly power: AgentConfiguration['power'];
 }
 
+/** Child processes, loaded with the first of them: most commands start none. */
+const runCommand: RunCommand = async (command) => (await import('./exec.ts')).runCommand(command);
+
+/** Without options there is nothing to refuse, so TLS is loaded with the first request. */
+const httpWith = async (options: HttpOptions): Promise<SendHttp> => {
+  const { extraCa, proxy } = options;
+  if (extraCa.length > 0 || proxy !== null) return (await import('./http.ts')).makeHttp(options);
+  let made: Promise<SendHttp> | null = null;
+  return async (request) => {
+    made ??= import('./http.ts').then(({ makeHttp }) => makeHttp(options));
+    return (await made)(request);
+  };
+};
+
 /** Throws FILE_UNREADABLE for a CA file that is missing, KMS_CA_UNUSABLE for one that is no certificate. */
 export const makeHost = async ({ journal, ca, proxy, power }: HostOptions): Promise<Host> => {
   const extraCa = await Promise.all(ca.map((path) => readCertificate(path)));
@@ -29,7 +42,7 @@ export const makeHost = async ({ journal, ca, proxy, power }: HostOptions): Prom
     files,
     disks,
     locks,
-    http: makeHttp({ extraCa, proxy }),
+    http: await httpWith({ extraCa, proxy }),
     clock,
     entropy,
     power: power === 'systemd' ? systemdPower(runCommand) : reportedPower(journal),

@@ -1,0 +1,81 @@
+/** The command tree of `triseed`. Each group is loaded when it is asked for: a boot does not pay for the authoring commands. */
+import { Command } from 'commander';
+import type { AgentConfiguration } from '../configuration.ts';
+import type { Host, Notify } from '../ports.ts';
+import type { CommandIo } from './io.ts';
+import type { KmsExtra } from './kms.ts';
+
+/** What the groups get from the composition root. */
+export interface ProgramContext {
+  readonly io: CommandIo;
+  readonly version: string;
+  /** The host of commands that need no agent configuration. */
+  readonly plainHost: () => Promise<Host>;
+  /** Reads and checks the agent configuration, then makes the host it asks for. */
+  readonly configured: (path: string) => Promise<{ readonly settings: AgentConfiguration; readonly host: Host }>;
+  readonly keyServices: () => Promise<KmsExtra>;
+  readonly notify: Notify;
+  readonly credentialsFolder: string | null;
+  readonly signal: AbortSignal;
+  readonly ask: KmsExtra['ask'];
+}
+
+interface Group {
+  readonly about: string;
+  readonly load: (context: ProgramContext) => Promise<Command>;
+}
+
+const groups: Readonly<Record<string, Group>> = {
+  contract: {
+    about: 'write, check, encrypt and sign contracts',
+    load: async ({ plainHost, io }) => (await import('./contract.ts')).contractCommand(await plainHost(), io),
+  },
+  attestation: {
+    about: 'open and verify what a guest says about itself',
+    load: async ({ plainHost, io }) => (await import('./attestation.ts')).attestationCommand(await plainHost(), io),
+  },
+  boot: {
+    about: 'open the contract and its volumes (run by systemd)',
+    load: async (context) => (await import('./boot.ts')).bootCommand(context, context.io),
+  },
+  keyd: {
+    about: 'watch the root keys of opened volumes (run by systemd)',
+    load: async (context) => (await import('./keyd.ts')).keydCommand(context),
+  },
+  volume: {
+    about: 'see what is on volumes, what a boot would do, check, back up, recover, wipe',
+    load: async (context) =>
+      (await import('./volume.ts')).volumeCommand({ ...context, host: await context.plainHost() }),
+  },
+  kms: {
+    about: 'root keys, and a local key management service to try them with',
+    load: async ({ plainHost, io, keyServices }) =>
+      (await import('./kms.ts')).kmsCommand(await plainHost(), io, await keyServices()),
+  },
+};
+
+/** The one command that needs the whole tree. */
+const completion = 'completion';
+
+/** The tree with the group `wanted` loaded and the others as names only; `completion` loads all of them. */
+export const programFor = async (wanted: string | undefined, context: ProgramContext): Promise<Command> => {
+  const root = new Command('triseed')
+    .description(
+      'Boot agent for confidential virtual machines: sealed contracts, protected volumes, customer root keys',
+    )
+    .version(context.version)
+    .showHelpAfterError('(add --help for the options)')
+    .helpCommand(false);
+  for (const [name, { about, load }] of Object.entries(groups)) {
+    if (name === wanted || wanted === completion) root.addCommand(await load(context));
+    else root.command(name).description(about);
+  }
+  if (wanted === completion) root.addCommand((await import('./completion.ts')).completionCommand(context.io, root));
+  else root.command(completion).description('print a script that completes commands and options in your shell');
+  const strict = (command: Command): void => {
+    command.exitOverride();
+    command.commands.forEach(strict);
+  };
+  strict(root);
+  return root;
+};

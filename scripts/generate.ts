@@ -38,6 +38,20 @@ const appendErrors = `const appendErrors = (errors, more) => {
 const withAppendedErrors = (code: string): string =>
   appendErrors + code.replace(/\bvErrors\.concat\((\w+\.errors)\)/g, 'appendErrors(vErrors, $1)');
 
+/** ajv writes out, 800 times, how an error is kept, and keeps the value with it, which nobody asks for. */
+const addError = `const addError = (errors, error) => {
+  if (errors === null) return [error];
+  errors.push(error);
+  return errors;
+};
+`;
+const withShortErrors = (code: string): string =>
+  addError +
+  code.replace(
+    /const (err\d+) = (\{.*?),data(?::\w+)?\};\s*if\(vErrors === null\)\{\s*vErrors = \[\1\];\s*\}\s*else \{\s*vErrors\.push\(\1\);\s*\}/g,
+    'vErrors = addError(vErrors, $2});',
+  );
+
 const compileValidators = (
   sources: Readonly<Record<string, JsonObject>>,
   options: { readonly useDefaults: boolean },
@@ -48,13 +62,15 @@ const compileValidators = (
     strictRequired: false,
     allowUnionTypes: true,
     allErrors: true,
+    // Faults are told in our own words (agent/contract/schema-words.ts).
+    messages: false,
     verbose: true,
     inlineRefs: false,
     useDefaults: options.useDefaults,
   });
   for (const [name, schema] of Object.entries({ ...sharedSchemas, ...sources })) ajv.addSchema(schema, name);
   const names = Object.fromEntries(Object.keys(sources).map((name) => [name, name]));
-  return withAppendedErrors(standalone.default(ajv, names));
+  return withShortErrors(withAppendedErrors(standalone.default(ajv, names)));
 };
 
 /** ajv's standalone code still says `require` for its run-time parts: bundle them in. */
@@ -87,7 +103,6 @@ export interface SchemaError {
   readonly propertyName?: string;
   readonly schema?: unknown;
   readonly parentSchema?: Readonly<Record<string, unknown>>;
-  readonly message?: string;
 }
 export interface Validator {
   (value: unknown): boolean;

@@ -9,7 +9,6 @@ export interface SchemaError {
   readonly propertyName?: string;
   readonly schema?: unknown;
   readonly parentSchema?: Readonly<Record<string, unknown>>;
-  readonly message?: string;
 }
 export interface Validator {
   (value: unknown): boolean;

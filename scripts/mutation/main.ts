@@ -4,13 +4,16 @@
  *
  *   npm run mutation [-- [--jobs=N] [FILE | FILE:LINE]...]
  *
- * A fault counts as noticed when the tests fail, end in an error or do not end in time. Exit status: 0 when at least 95 % of the
- * faults of every file were noticed, 1 when not, 2 wrong usage, 3 when the tests fail without any fault.
+ * A fault counts as noticed when the tests fail, end in an error or do not end in time. Faults that change nothing are left out of the
+ * score, with a reason (equivalent.ts); they are tried all the same, and one that a test notices, or that is no longer there, has to
+ * leave that list. Exit status: 0 when at least 95 % of the faults of every file were noticed, 1 when not or when that list is wrong,
+ * 2 wrong usage, 3 when the tests fail without any fault.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Equivalent, equivalents } from './equivalent.ts';
 import { type Mutant, mutantsOf, type Wording } from './mutants.ts';
 
 interface Target {
@@ -39,7 +42,7 @@ const targets: readonly Target[] = [
   },
   {
     file: 'agent/volumes/scenarios.ts',
-    tests: tests('scenarios', 'plan'),
+    tests: tests('scenarios', 'plan', 'every-plan'),
     wording: { arguments: { refuses: 1, TypeError: 0 }, within: [] },
   },
 ];
@@ -107,25 +110,47 @@ const survivorsOf = async (target: Target, mutants: readonly Mutant[], jobs: num
 
 const short = (text: string): string => (text.length > 90 ? `${text.slice(0, 87)}...` : text);
 
+const placeOf = (file: string, { line, fault, place }: Mutant): string => `${file}:${line}  ${fault}:  ${short(place)}`;
+
+/** Whether an entry of the list speaks of this fault; `lines` are those of the source. */
+const isThe =
+  (lines: readonly string[], { line, fault, place }: Mutant) =>
+  (one: Equivalent): boolean =>
+    one.fault === fault && one.place === place && (lines[line - 1] ?? '').includes(one.within ?? '');
+
 const run = async (target: Target, line: number | null, jobs: number): Promise<'enough' | 'tooFew' | 'broken'> => {
   const began = performance.now();
-  const source = readFileSync(join(root, target.file), 'utf8');
+  const { file } = target;
+  const source = readFileSync(join(root, file), 'utf8');
   const { mutants, wording, unchanged } = mutantsOf(source, target.wording);
   const chosen = mutants.filter((mutant) => line === null || mutant.line === line);
   if (!(await passes(target, unchanged, `${process.pid}-0`))) {
-    console.error(`${target.file}: the tests fail without any fault: ${target.tests.join(' ')}`);
+    console.error(`${file}: the tests fail without any fault: ${target.tests.join(' ')}`);
     return 'broken';
   }
-  const survivors = await survivorsOf(target, chosen, jobs);
-  for (const { line, fault, place } of survivors) console.log(`  ${target.file}:${line}  ${fault}:  ${short(place)}`);
-  const noticed = chosen.length - survivors.length;
-  const score = chosen.length === 0 ? 1 : noticed / chosen.length;
+  const known = equivalents[file] ?? [];
+  const lines = source.split('\n');
+  const excluded = chosen.filter((mutant) => known.some(isThe(lines, mutant)));
+  const counted = chosen.filter((mutant) => !excluded.includes(mutant));
+  const unnoticed = await survivorsOf(target, chosen, jobs);
+  const survivors = unnoticed.filter((mutant) => counted.includes(mutant));
+  for (const mutant of survivors) console.log(`  ${placeOf(file, mutant)}`);
+  const noticed = counted.length - survivors.length;
+  const score = counted.length === 0 ? 1 : noticed / counted.length;
   const seconds = ((performance.now() - began) / 1000).toFixed(0);
-  console.log(
-    `${target.file}: ${noticed} of ${chosen.length} faults noticed, ${(score * 100).toFixed(1)} % (${seconds} s)`,
-  );
-  console.log(`  left out: ${wording.length} texts that only people read`);
-  return score >= leastScore ? 'enough' : 'tooFew';
+  console.log(`${file}: ${noticed} of ${counted.length} faults noticed, ${(score * 100).toFixed(1)} % (${seconds} s)`);
+  const worded = [...new Set(wording.map((text) => text.line))].join(', ');
+  console.log(`  left out: ${wording.length} texts that only people read, in lines ${worded}`);
+  for (const mutant of excluded)
+    console.log(`  left out: ${placeOf(file, mutant)}\n    ${known.find(isThe(lines, mutant))?.because}`);
+  const wrong = [
+    ...excluded.filter((mutant) => !unnoticed.includes(mutant)).map((mutant) => `noticed: ${placeOf(file, mutant)}`),
+    ...(line === null ? known.filter((one) => !mutants.some((mutant) => isThe(lines, mutant)(one))) : []).map(
+      ({ fault, place }) => `no longer there: ${fault}:  ${short(place)}`,
+    ),
+  ];
+  for (const problem of wrong) console.log(`  wrongly in the list of what changes nothing: ${problem}`);
+  return score >= leastScore && wrong.length === 0 ? 'enough' : 'tooFew';
 };
 
 const usage = (problem: string): never => {

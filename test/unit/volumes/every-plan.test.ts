@@ -3,6 +3,7 @@
  * plan is, it keeps these promises.
  */
 import t from 'tap';
+import { bootsOf } from '../../../agent/contract/inspect-boots.ts';
 import { AgentError } from '../../../agent/errors.ts';
 import type { GatedHeader } from '../../../agent/volumes/gate.ts';
 import {
@@ -186,3 +187,11 @@ for (const [name, keeps] of Object.entries(promises)) {
     for (const { given, plan } of broken.slice(0, 3)) t.comment(JSON.stringify({ plan, ...given }));
   });
 }
+
+t.test('a person who asks what a boot would do is told which state of the disk was refused', async (t) => {
+  const subject = { intent: 'auto', rolls: false, filesystem: 'ext4', mount: '/mnt/data' } as const;
+  const told = [0, 1, 2].flatMap((kmsEntries) =>
+    both.flatMap((hasOtherSeedSource) => bootsOf({ ...subject, kmsEntries, hasOtherSeedSource })),
+  );
+  for (const { disk, scenario } of told) t.match(scenario, /^\w+/, `${disk}: ${scenario}`);
+});

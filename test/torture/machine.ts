@@ -1,0 +1,210 @@
+/** One guest with the volumes of a protocol: put back to the beginning, cut at an instant, started again, compared, judged. */
+import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { messages } from '../../agent/messages.ts';
+import { breathe, type Content, fingerprint, MiB, take, tool } from '../e2e/cases/image.ts';
+import { linesWith } from '../e2e/cases/journal.ts';
+import { judge } from '../e2e/cases/judge.ts';
+import type { Stage } from '../e2e/cases/stage.ts';
+import { type MadeVolume, makeVolume, volumeText } from '../e2e/cases/volume-case.ts';
+import type { Guest } from '../e2e/guest/guest.ts';
+import { type Protocol, payload, type TorturedVolume } from './protocols.ts';
+import { bootArgument, promisedIn, workloadFiles, workloadUnit } from './workload.ts';
+
+/** Of a boot, and of whatever else is waited for. */
+export const limitMs = 240_000;
+const watchEveryMs = 2;
+
+export const volumesUp = /Reached target triseed-volumes\.target|HPL10000E/;
+export const guestUp = /HPL10001I|HPL10000E/;
+
+interface Tortured extends MadeVolume {
+  readonly volume: TorturedVolume;
+  readonly template: string;
+}
+
+/** Text by which a change is recognised: when it differs, something was written. */
+export type Look = (file: string) => string;
+
+/** Every write, as far as the clock of the host's file system tells them apart. */
+export const lastWrite: Look = (file) => String(statSync(file, { bigint: true }).mtimeNs);
+
+/** Places in the layout that the agent gives a disk (docs/volumes.md, "Layout"). */
+const dataStart = 100 * MiB;
+const headerBytes = 16 * MiB;
+const headerCopyBytes = 16_384;
+
+/** Header and metadata partition: what the daemon writes, and nothing that a workload does. */
+export const secretsOnDisk: Look = (file) =>
+  createHash('sha256')
+    .update(take(file, MiB, dataStart - MiB + headerBytes))
+    .digest('hex');
+
+/** The place that a header commit writes first. */
+export const secondaryHeader: Look = (file) =>
+  take(file, dataStart + headerCopyBytes, headerCopyBytes).toString('latin1');
+
+export const everyByte: Look = fingerprint;
+
+export class Machine {
+  readonly guest: Guest;
+  readonly volumes: readonly Tortured[];
+  readonly #protocol: Protocol;
+  readonly #stage: Stage;
+  /** Volume key → files whose content the guest has said to be on the disk. */
+  readonly #promised = new Map<string, Record<string, string>>();
+
+  private constructor(stage: Stage, protocol: Protocol, guest: Guest, volumes: readonly Tortured[]) {
+    this.#stage = stage;
+    this.#protocol = protocol;
+    this.guest = guest;
+    this.volumes = volumes;
+  }
+
+  static async make(stage: Stage, name: string, protocol: Protocol): Promise<Machine> {
+    const scratch = stage.folder(name);
+    const volumes: Tortured[] = [];
+    for (const volume of protocol.volumes) {
+      const made = await makeVolume(stage, scratch, volume);
+      volumes.push({ ...made, volume, template: `${made.file}.template` });
+    }
+    const guest = await stage.guest(scratch, {
+      name,
+      volumes: protocol.volumes.map((volume) => volumeText(stage, volume)),
+      disks: volumes.flatMap(({ disks }) => disks),
+      pollSeconds: 1,
+      options: {
+        wantedUnits: [protocol.changedBy === 'boot' ? 'triseed-volumes.target' : 'triseed.target', workloadUnit],
+        files: workloadFiles,
+        limitSeconds: limitMs / 1000,
+      },
+    });
+    const machine = new Machine(stage, protocol, guest, volumes);
+    if (protocol.madeByABoot === true) await machine.#makeByABoot();
+    for (const { file, template } of volumes) tool('cp', ['--sparse=always', file, template]);
+    return machine;
+  }
+
+  async #makeByABoot(): Promise<void> {
+    const { guest } = this;
+    this.start('0.0.');
+    await guest.waitForText(this.#protocol.changedBy === 'boot' ? volumesUp : guestUp, limitMs);
+    const mounts = this.volumes.map(({ volume }) => `/mnt/${volume.key}`);
+    for (const [name, text] of Object.entries(payload))
+      for (const mount of mounts) await guest.check(`cat >${mount}/${name}`, { input: text });
+    const ended = await guest.powerOff();
+    if (ended !== 'poweredOff') throw new Error(`the guest that made the volumes ended: ${ended}`);
+  }
+
+  /** Every disk as it was made, and nothing promised. */
+  async reset(): Promise<void> {
+    for (const { file, template } of this.volumes) {
+      await breathe();
+      tool('cp', ['--sparse=always', template, file]);
+      this.#protocol.prepare?.(file);
+    }
+    this.#promised.clear();
+  }
+
+  start(boot: string): void {
+    this.guest.start({ kernelArguments: [bootArgument(boot)] });
+  }
+
+  /** What `look` says of each volume's disk. */
+  async looks(look: Look): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    for (const { volume, file } of this.volumes) {
+      await breathe();
+      found.set(volume.key, look(file));
+    }
+    return found;
+  }
+
+  /** Resolves at the first write that `look` notices, or when the guest's console says `otherwise`. Throws after the limit. */
+  async firstWrite(look: Look, otherwise: RegExp): Promise<void> {
+    const seen = (): string => this.volumes.map(({ file }) => look(file)).join(' ');
+    const before = seen();
+    const said = this.guest.waitForText(otherwise, limitMs).then(
+      () => true,
+      () => true,
+    );
+    let ended = false;
+    void said.then(() => {
+      ended = true;
+    });
+    while (!ended && seen() === before) await sleep(watchEveryMs);
+  }
+
+  /** Power fails now. What the workload was promised until then is kept in mind. */
+  async cut(): Promise<void> {
+    await this.guest.cutPower();
+    this.#remember();
+  }
+
+  #remember(): void {
+    for (const { key, name, text } of promisedIn(this.guest))
+      this.#promised.set(key, { ...this.#promised.get(key), [name]: text });
+  }
+
+  /** Volumes that the present or last boot planned to do more with than to open them. */
+  workLeft(): ReadonlySet<string> {
+    const left = this.volumes.filter(({ volume: { key } }) => {
+      const [plan] = linesWith(this.guest, messages.VOLUME_PLAN.id, `volume ${key}: `);
+      const grown = linesWith(this.guest, messages.VOLUME_FILESYSTEM_GROWN.id, `volume ${key} `);
+      return (plan !== undefined && !/: open → mount /.test(plan)) || grown.length > 0;
+    });
+    return new Set(left.map(({ volume }) => volume.key));
+  }
+
+  /** Messages by which a boot refuses to go on. */
+  refusals(): readonly string[] {
+    return linesWith(this.guest, messages.SERVICE_FAILED.id);
+  }
+
+  #contentOf(volume: TorturedVolume): Content {
+    const before = !volume.madeHere || this.#protocol.madeByABoot === true ? payload : {};
+    return { ...before, ...this.#promised.get(volume.key) };
+  }
+
+  /** Compares every file that was written before by its SHA-256, in the guest that runs. */
+  async compare(): Promise<{ readonly compared: number; readonly losses: readonly string[] }> {
+    this.#remember();
+    const wanted = this.volumes.flatMap(({ volume }) =>
+      Object.entries(this.#contentOf(volume)).map(([name, text]) => ({
+        path: `/mnt/${volume.key}/${name}`,
+        sha256: createHash('sha256').update(text).digest('hex'),
+      })),
+    );
+    const { stdout } = await this.guest.run('sha256sum /mnt/*/payload /mnt/*/promised-*');
+    const lines = new Set(stdout.split('\n'));
+    const losses = wanted.filter(({ path, sha256 }) => !lines.has(`${sha256}  ${path}`));
+    const mounted = this.volumes.filter(
+      ({ volume }) => linesWith(this.guest, messages.VOLUME_MOUNTED.id, `volume ${volume.key} `).length === 0,
+    );
+    return {
+      compared: wanted.length,
+      losses: [
+        ...losses.map(({ path }) => `${path} is gone or different`),
+        ...mounted.map(({ volume }) => `${volume.key} was not mounted`),
+      ],
+    };
+  }
+
+  /** Stock tools look at every disk; the guest is off. Answers the volumes they do not agree about. */
+  async judged(t: Test): Promise<readonly string[]> {
+    const wrong: string[] = [];
+    for (const { volume, file, seeds } of this.volumes) {
+      const { key, madeHere } = volume;
+      await t.test(`stock tools on ${key}`, async (t) => {
+        const content = this.#contentOf(volume);
+        await judge(t, this.#stage, { ...volume.judged, key, file, seeds, madeHere, content }).catch((error) =>
+          t.fail(String(error)),
+        );
+        if (!t.passing()) wrong.push(`${key}: stock tools do not agree`);
+      });
+    }
+    return wrong;
+  }
+}

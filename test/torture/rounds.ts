@@ -1,0 +1,181 @@
+/** One round: a guest changes volumes, its power fails at an instant that the seed decides, maybe once more while it recovers; then it comes up. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { messages } from '../../agent/messages.ts';
+import { linesWith } from '../e2e/cases/journal.ts';
+import type { Stage } from '../e2e/cases/stage.ts';
+import { rotate } from '../e2e/cases/stories/root-keys.ts';
+import type { Seeded } from '../fakes/seeded.ts';
+import type { Cut, Round } from './history.ts';
+import {
+  everyByte,
+  guestUp,
+  type Look,
+  lastWrite,
+  limitMs,
+  type Machine,
+  secondaryHeader,
+  secretsOnDisk,
+  volumesUp,
+} from './machine.ts';
+
+export interface Torture {
+  /** Milliseconds from the first write to the end of the change, undisturbed. */
+  window(): Promise<number>;
+  /** Cuts and comes up again. `boot` names boots. */
+  round(t: Test, number: number, random: Seeded, windowMs: number): Promise<Omit<Round, 'seconds'>>;
+}
+
+const allMounted = new RegExp(`${messages.VOLUMES_DONE.id}|${messages.SERVICE_FAILED.id}`);
+
+const millisecondsUntil = async (finished: () => Promise<unknown>): Promise<number> => {
+  const began = performance.now();
+  await finished();
+  return Math.ceil(performance.now() - began);
+};
+
+/** A cut before anybody knows what it hit: that shows in the plan of the boot after it. */
+interface Unjudged {
+  readonly delayMs: number;
+  readonly written: readonly string[];
+}
+
+/** Power fails `delayMs` after `provoked` resolves, which it does at the first write of a change. */
+const cutWhileChanging = async (
+  machine: Machine,
+  compared: Look,
+  delayMs: number,
+  provoked: () => Promise<void>,
+): Promise<Unjudged> => {
+  const before = await machine.looks(compared);
+  await provoked();
+  await sleep(delayMs);
+  await machine.cut();
+  const after = await machine.looks(compared);
+  return { delayMs, written: [...after].flatMap(([key, look]) => (look === before.get(key) ? [] : [key])) };
+};
+
+const judgeCut = ({ delayMs, written }: Unjudged, workLeft: ReadonlySet<string>): Cut => ({
+  delayMs,
+  underWay: written.filter((key) => workLeft.has(key)),
+});
+
+/** An instant within the window, to the millisecond, and sometimes another one while the guest recovers. */
+const instants = (random: Seeded, windowMs: number): readonly number[] =>
+  Array.from({ length: 1 + random.below(2) }, () => random.below(windowMs));
+
+/** The boot after the last cut: everything is there again. */
+const comeUp = async (machine: Machine, boot: string, up: RegExp) => {
+  machine.start(boot);
+  try {
+    await machine.guest.waitForText(up, limitMs);
+  } catch {
+    return { compared: 0, losses: [`the boot after the cut did not come up:\n${machine.guest.lastLines(40)}`] };
+  }
+  const refusals = machine.refusals();
+  return refusals.length > 0 ? { compared: 0, losses: refusals } : machine.compare();
+};
+
+/** A boot, up to its first write. */
+const bootedToWrite = async (machine: Machine, boot: string, watched: Look, otherwise: RegExp): Promise<void> => {
+  machine.start(boot);
+  await machine.firstWrite(watched, otherwise);
+};
+
+/** Of changes that a boot makes. Each round begins with the disks as they were made. */
+export const whileBooting = (machine: Machine): Torture => ({
+  async window() {
+    await machine.reset();
+    await bootedToWrite(machine, '0.1.', lastWrite, allMounted);
+    const windowMs = await millisecondsUntil(() => machine.guest.waitForText(allMounted, limitMs));
+    await machine.cut();
+    return windowMs;
+  },
+
+  async round(t, number, random, windowMs) {
+    await machine.reset();
+    const cuts: Cut[] = [];
+    const refused: string[] = [];
+    let last: Unjudged | null = null;
+    const delays = instants(random, windowMs);
+    for (const [at, delayMs] of delays.entries()) {
+      const cut = await cutWhileChanging(machine, everyByte, delayMs, () =>
+        bootedToWrite(machine, `${number}.${at}.`, lastWrite, allMounted),
+      );
+      if (last !== null) cuts.push(judgeCut(last, machine.workLeft()));
+      refused.push(...machine.refusals());
+      last = cut;
+    }
+    const { compared, losses } = await comeUp(machine, `${number}.${delays.length}.`, volumesUp);
+    if (last !== null) cuts.push(judgeCut(last, machine.workLeft()));
+    const ended = machine.guest.running ? await machine.guest.powerOff().catch((error) => String(error)) : 'ended';
+    const disagreements = losses.length > 0 ? [] : await machine.judged(t);
+    return {
+      number,
+      cuts,
+      boots: delays.length + 1,
+      compared,
+      losses: [...refused, ...losses, ...(ended === 'poweredOff' ? [] : [`it ended: ${ended}`]), ...disagreements],
+    };
+  },
+});
+
+const judgedEvery = 5;
+
+/** Of what the daemon does when the root key was rotated. The guest that has come up is the one of the next round. */
+export const whileRotating = (machine: Machine, stage: Stage): Torture => {
+  const { guest } = machine;
+  const up = async (boot: string): Promise<void> => {
+    if (guest.running) return;
+    machine.start(boot);
+    await guest.waitForText(guestUp, limitMs);
+  };
+  const rotatedToWrite = async (): Promise<void> => {
+    const noticed = machine.firstWrite(secondaryHeader, new RegExp(messages.SERVICE_FAILED.id));
+    await rotate(stage, 'main');
+    await noticed;
+  };
+  const allStored = async (): Promise<void> => {
+    const many = () => linesWith(guest, messages.KEY_ROTATED.id).length;
+    const before = performance.now();
+    while (many() < machine.volumes.length) {
+      if (performance.now() - before > limitMs) throw new Error(`not every seed was renewed\n${guest.lastLines(40)}`);
+      await sleep(5);
+    }
+  };
+  return {
+    async window() {
+      await machine.reset();
+      await up('0.1.');
+      await rotatedToWrite();
+      const windowMs = await millisecondsUntil(allStored);
+      const { losses } = await machine.compare();
+      if (losses.length > 0) throw new Error(losses.join('\n'));
+      await guest.powerOff();
+      return windowMs;
+    },
+
+    async round(t, number, random, windowMs) {
+      await up(`${number}.9.`);
+      const [delayMs = 0, ...more] = instants(random, windowMs);
+      let last = await cutWhileChanging(machine, secretsOnDisk, delayMs, rotatedToWrite);
+      const cuts: Cut[] = [];
+      for (const [at, delayMs] of more.entries()) {
+        const cut = await cutWhileChanging(machine, secretsOnDisk, delayMs, () =>
+          bootedToWrite(machine, `${number}.${at}.`, secondaryHeader, guestUp),
+        );
+        cuts.push(judgeCut(last, machine.workLeft()));
+        last = cut;
+      }
+      const { compared, losses } = await comeUp(machine, `${number}.${more.length}.`, guestUp);
+      cuts.push(judgeCut(last, machine.workLeft()));
+      const found = { number, cuts, boots: more.length + 1, compared };
+      if (losses.length > 0 || number % judgedEvery !== 0) return { ...found, losses };
+      const ended = await guest.powerOff();
+      return {
+        ...found,
+        losses: [...(ended === 'poweredOff' ? [] : [`it ended: ${ended}`]), ...(await machine.judged(t))],
+      };
+    },
+  };
+};

@@ -1,41 +1,79 @@
 /**
- * `npm run build`: the agent as a few files without node_modules, in dist/. Guests of the tests and of the demonstration
- * run the same form, as an installed guest does: it starts twice as fast as the sources.
+ * The agent as a few files without node_modules: triseed.mjs, what it loads on demand, and openpgp.mjs, which is the
+ * package's own file, unchanged, so that anybody can put another one in its place. scripts/build/ ships this form; guests
+ * of the tests and of the demonstration run it too: it starts twice as fast as the sources.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { type BuildOptions, buildSync, type Metafile } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const entry = 'triseed.mjs';
 const keepForMs = 24 * 60 * 60 * 1000;
 
-interface BundleFile {
+export interface BundleFile {
   readonly name: string;
   readonly contents: Uint8Array;
 }
 
+export interface Bundle {
+  readonly files: readonly BundleFile[];
+  /** Which sources and packages are in it. */
+  readonly metafile: Metafile;
+}
+
+export const openpgpFile = 'openpgp.mjs';
+
+/**
+ * For both shipped forms. Packages' ES modules come first, because unused parts of those are left out. yaml's build for
+ * Node differs from the one for browsers in that LOG_TOKENS and LOG_STREAM make it print what it parses, which is secret.
+ */
+export const bundleOptions = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: true,
+  platform: 'node',
+  target: 'node24',
+  mainFields: ['module', 'main'],
+  alias: { yaml: './node_modules/yaml/browser/index.js' },
+  // Licences are shipped in a file of their own.
+  legalComments: 'none',
+  logLevel: 'warning',
+  write: false,
+  metafile: true,
+} as const satisfies BuildOptions;
+
 /** agent/main.ts bundled. Some dependencies are CommonJS and call `require` for Node's own modules: the banner gives them one. */
-const bundleFiles = (): readonly BundleFile[] =>
-  buildSync({
-    absWorkingDir: root,
+export const makeBundle = (): Bundle => {
+  const { outputFiles, metafile } = buildSync({
+    ...bundleOptions,
     entryPoints: { triseed: 'agent/main.ts' },
     outdir: 'dist',
     outExtension: { '.js': '.mjs' },
-    bundle: true,
     splitting: true,
-    minify: true,
     format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    logLevel: 'warning',
-    write: false,
+    alias: { ...bundleOptions.alias, openpgp: `./${openpgpFile}` },
+    external: [`./${openpgpFile}`],
     banner: { js: "import{createRequire as requireOf}from'node:module';const require=requireOf(import.meta.url);" },
-  }).outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }));
+  });
+  const made = outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }));
+  const openpgp = readFileSync(join(root, 'node_modules/openpgp/dist/node/openpgp.min.mjs'));
+  return { files: [...made, { name: openpgpFile, contents: openpgp }], metafile };
+};
 
-const writeTo = (folder: string, files: readonly BundleFile[]): void => {
+export const writeBundle = (folder: string, files: readonly BundleFile[]): void => {
   mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o755);
   for (const { name, contents } of files) {
@@ -49,7 +87,7 @@ const writeTo = (folder: string, files: readonly BundleFile[]): void => {
  * Processes that test at the same time never see each other's half-written files. Answers the entry's path below the checkout.
  */
 export const currentBundle = (): string => {
-  const files = bundleFiles();
+  const { files } = makeBundle();
   const hash = createHash('sha256');
   for (const { name, contents } of files) hash.update(`${name}\0${contents.length}\0`).update(contents);
   const bundles = join(root, '.cache', 'bundle');
@@ -57,7 +95,7 @@ export const currentBundle = (): string => {
   const folder = join(bundles, name);
   if (!existsSync(folder)) {
     const making = join(bundles, `.${name}.${process.pid}`);
-    writeTo(making, files);
+    writeBundle(making, files);
     for (const path of [join(root, '.cache'), bundles])
       if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o755);
     try {
@@ -74,8 +112,3 @@ export const currentBundle = (): string => {
   }
   return join('.cache', 'bundle', name, entry);
 };
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  rmSync(join(root, 'dist'), { recursive: true, force: true });
-  writeTo(join(root, 'dist'), bundleFiles());
-}

@@ -10,6 +10,10 @@ export interface Row {
   readonly calls: number;
   readonly measured: () => Promise<unknown>;
   readonly compared: () => Promise<unknown>;
+  /** Each side answers the milliseconds that it took, by a clock of its own. */
+  readonly reported?: true;
+  /** What else the times say. */
+  readonly remark?: (times: Pick<Result, 'subjectMs' | 'baselineMs'>) => string;
 }
 
 /** Milliseconds of one call. */
@@ -30,6 +34,7 @@ export interface Result {
   readonly ratio: number;
   /** Ratios of the single repetitions, quartiles: how far to trust `ratio`. */
   readonly ratioSpread: readonly [number, number];
+  readonly remark?: string;
 }
 
 /** The value below which the part `fraction` of `values` lies, between neighbours by weight. Throws on no values. */
@@ -47,22 +52,23 @@ const timesOf = (values: readonly number[]): Times => ({
   upperQuartile: quantile(values, 0.75),
 });
 
-const timed = async (work: () => Promise<unknown>, calls: number): Promise<number> => {
+const timed = async (work: () => Promise<unknown>, { calls, reported }: Row): Promise<number> => {
   const start = performance.now();
-  for (let call = 0; call < calls; call += 1) await work();
-  return (performance.now() - start) / calls;
+  let own = 0;
+  for (let call = 0; call < calls; call += 1) own += Number(await work());
+  return (reported === true ? own : performance.now() - start) / calls;
 };
 
 /** Runs one row: a warm-up of each side, then the repetitions, each side first in turn. */
 export const run = async (row: Row): Promise<Result> => {
-  const { name, subject, baseline, repetitions, calls } = row;
+  const { name, subject, baseline, repetitions } = row;
   const [ours, theirs]: [number[], number[]] = [[], []];
-  if (repetitions > 1) for (const work of [row.measured, row.compared]) await timed(work, calls);
+  if (repetitions > 1) for (const work of [row.measured, row.compared]) await timed(work, row);
   for (let repetition = 0; repetition < repetitions; repetition += 1) {
     const first = repetition % 2 === 0;
-    if (first) ours.push(await timed(row.measured, calls));
-    theirs.push(await timed(row.compared, calls));
-    if (!first) ours.push(await timed(row.measured, calls));
+    if (first) ours.push(await timed(row.measured, row));
+    theirs.push(await timed(row.compared, row));
+    if (!first) ours.push(await timed(row.measured, row));
   }
   const [subjectMs, baselineMs] = [timesOf(ours), timesOf(theirs)];
   const ratios = ours.map((value, at) => value / (theirs[at] ?? Number.NaN));
@@ -75,5 +81,6 @@ export const run = async (row: Row): Promise<Result> => {
     baselineMs,
     ratio: subjectMs.median / baselineMs.median,
     ratioSpread: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
+    ...(row.remark === undefined ? {} : { remark: row.remark({ subjectMs, baselineMs }) }),
   };
 };

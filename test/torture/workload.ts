@@ -12,15 +12,11 @@ const program = `\
 for word in $(cat /proc/cmdline); do
   case $word in torture.boot=*) boot=\${word#*=} ;; esac
 done
-while :; do
-  while read -r source mount rest; do
-    case $mount in /mnt/*) ;; *) continue ;; esac
-    key=\${mount#/mnt/}
-    [ ! -e "$mount/promised-$boot" ] || continue
-    printf '%s %s' "$key" "$boot" >"$mount/promised-$boot" && sync "$mount/promised-$boot" &&
-      echo "${mark} $key $boot" >/dev/console
-  done </proc/mounts
-  sleep 0.1
+findmnt --poll=mount --noheadings --raw --output=TARGET | while read -r mount; do
+  case $mount in /mnt/*) ;; *) continue ;; esac
+  key=\${mount#/mnt/}
+  printf '%s %s' "$key" "$boot" >"$mount/promised-$boot" && sync "$mount/promised-$boot" &&
+    echo "${mark} $key $boot" >/dev/console
 done
 `;
 

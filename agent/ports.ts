@@ -38,7 +38,7 @@ export interface Files {
   read(path: string, maxBytes: number): Promise<Buffer | null>;
   /** Temporary file, fsync, rename, fsync of the folder: the old content or the new one. Throws FILE_UNWRITABLE. */
   writeAtomically(path: string, bytes: Uint8Array, mode: number): Promise<void>;
-  /** Creates the file with `mode`; throws FILE_UNWRITABLE when anything is there already. */
+  /** Creates the file with `mode`, flushed with its name; throws FILE_UNWRITABLE when anything is there already. */
   writeNew(path: string, bytes: Uint8Array, mode: number): Promise<void>;
   /** Creates a sparse file of `sizeBytes` holding `pieces`; meant for memory-backed folders, so without fsync. */
   writeSparse(

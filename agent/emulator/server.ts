@@ -138,14 +138,19 @@ export const startService = async (host: Host, doors: ServiceDoors, options: Ser
     };
     upkeep();
     const server = await listen(doors.serve, options, service.handle);
-    const calendar = await doors.calendar(UPKEEP, upkeep);
+    // Not waited for: what has come due is done, and its next minute is at least a moment away.
+    const calendar = doors.calendar(UPKEEP, upkeep);
+    calendar.catch((error: unknown) => options.log(`there is no calendar: ${placeOf(error)}`));
     return {
       url: server.url,
       instances: store.instances(),
       close: async () => {
         ending.abort();
-        calendar.stop();
         await server.close();
+        await calendar.then(
+          (task) => task.stop(),
+          () => {},
+        );
         store.close();
       },
     };

@@ -43,7 +43,8 @@ const read: Files['read'] = async (path, maxBytes) => {
   }
 };
 
-const writeNew: Files['writeNew'] = async (path, bytes, mode) => {
+/** The bytes are on the disk; the file's name is when its folder is flushed, fsync(2). */
+const create = async (path: string, bytes: Uint8Array, mode: number): Promise<void> => {
   try {
     const handle = await open(path, 'wx', mode);
     try {
@@ -68,11 +69,20 @@ const syncFolder = async (path: string): Promise<void> => {
   }
 };
 
+const writeNew: Files['writeNew'] = async (path, bytes, mode) => {
+  await create(path, bytes, mode);
+  try {
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+};
+
 const writeAtomically: Files['writeAtomically'] = async (path, bytes, mode) => {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`);
   try {
     await rm(temporary, { force: true });
-    await writeNew(temporary, bytes, mode);
+    await create(temporary, bytes, mode);
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {

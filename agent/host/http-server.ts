@@ -1,8 +1,9 @@
 /** A small HTTP(S) server: collects a bounded request, hands it to one function, carries out what that says. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ServeHttp, ServerOptions, ServerReply } from '../ports.ts';
+import { createServer } from './node-http.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 

@@ -7,13 +7,14 @@
  * then for https alone: it sees the host's name and nothing of what is said.
  */
 import { X509Certificate } from 'node:crypto';
-import { type ClientRequest, type IncomingMessage, Agent as PlainAgent, request as plainRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, Agent as SecureAgent, request as secureRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext, type TLSSocket } from 'node:tls';
 import { AgentError } from '../errors.ts';
 import type { HttpOutcome, HttpRequest, SendHttp, TransportFailure } from '../ports.ts';
 import { privateBuffer, Secret } from '../secret.ts';
+import { Agent as PlainAgent, request as plainRequest } from './node-http.ts';
 
 export interface HttpOptions {
   /** PEM texts of certificates to be trusted beside the built-in ones. */

@@ -100,10 +100,18 @@ export interface Served {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-export const serve = async (args: readonly string[], listen = '127.0.0.1:0'): Promise<Served> => {
-  const child = spawn(process.execPath, [main, 'kms', 'serve', '--json', '--listen', listen, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+/** `under` is a program, with its arguments, that runs the service and passes signals on. */
+export const serve = async (
+  args: readonly string[],
+  listen = '127.0.0.1:0',
+  under: readonly string[] = [],
+): Promise<Served> => {
+  const [program = '', ...all] = [
+    ...under,
+    process.execPath,
+    ...[main, 'kms', 'serve', '--json', '--listen', listen, ...args],
+  ];
+  const child = spawn(program, all, { stdio: ['ignore', 'pipe', 'pipe'] });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;

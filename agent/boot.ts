@@ -82,13 +82,10 @@ const obtainContract = async (
 };
 
 /** A setting that this version cannot honour must not look honoured. */
-const refuseUnbuiltSettings = ({ volumes, paths, power }: AgentConfiguration): void => {
+const refuseUnbuiltSettings = ({ paths, power }: AgentConfiguration): void => {
   // The units look for the hand-over there; elsewhere nobody would watch the root keys.
   if (power === 'systemd' && paths.run !== unitsRunFolder)
     throw new AgentError('SETTING_NOT_BUILT', { setting: `paths.run: ${paths.run} together with power: systemd` });
-  const [profile] = volumes.legacyProfiles;
-  if (profile !== undefined)
-    throw new AgentError('SETTING_NOT_BUILT', { setting: `volumes.legacyProfiles: ${profile}` });
 };
 
 /** When workload or key daemon cannot be given what they need, no volume stays open. */

@@ -6,6 +6,9 @@ export type ContractSourceSetting =
   | { readonly credential: string }
   | { readonly file: string };
 
+/** Old forms of LUKS that are opened only when `volumes.legacyProfiles` names them. */
+export type LegacyProfile = 'luks1' | 'cbc-essiv';
+
 export interface AgentConfiguration {
   readonly contract: {
     readonly sources: readonly ContractSourceSetting[];
@@ -28,7 +31,7 @@ export interface AgentConfiguration {
     /** Volume key → device path, overriding discovery. */
     readonly devices: Readonly<Record<string, string>>;
     readonly deviceWaitSeconds: number;
-    readonly legacyProfiles: readonly ('luks1' | 'cbc-essiv')[];
+    readonly legacyProfiles: readonly LegacyProfile[];
   };
   readonly paths: { readonly state: string; readonly run: string };
   readonly workload: {

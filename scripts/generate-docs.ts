@@ -13,7 +13,9 @@ import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Message, messages } from '../agent/messages.ts';
-import { ceilings, cipherName, ourKdf } from '../agent/volumes/gate.ts';
+import { cipherName, keySizes, legacyCipherName } from '../agent/volumes/ciphers.ts';
+import { ceilings, ourKdf } from '../agent/volumes/gate.ts';
+import { luks1Hashes } from '../agent/volumes/luks1-gate.ts';
 import { candidateSchemes } from '../agent/volumes/passphrase.ts';
 import { type Facts, type Row, table } from '../agent/volumes/scenarios.ts';
 import { usesSeed3 } from '../agent/volumes/token.ts';
@@ -181,6 +183,18 @@ const scenarioTable = (): string => {
   return ['| partitions | stored seed | kms entries | target | outcome |', '|---|---|---|---|---|', ...rows].join('\n');
 };
 
+/** What the setting `volumes.legacyProfiles` adds, by its values. */
+const legacyTable = (): string => {
+  const bits = (cipher: keyof typeof keySizes): string => keySizes[cipher].map((size) => size * 8).join(' or ');
+  const iterations = ceilings.pbkdf2Iterations.toLocaleString('en');
+  return [
+    '| value | opens too |',
+    '|---|---|',
+    `| \`cbc-essiv\` | ${legacyCipherName} for data and keyslots, ${bits(legacyCipherName)}-bit key; all else as above |`,
+    `| \`luks1\` | LUKS1 with ${cipherName}, ${bits(cipherName)}-bit key, or with ${legacyCipherName} when that is named too; ${luks1Hashes.join(', ')}; ${iterations} iterations |`,
+  ].join('\n');
+};
+
 const profileTable = (): string => {
   const { argon2id, pbkdf2 } = ourKdf;
   const mebibytes = (kibibytes: number): string => `${kibibytes / 1024} MiB`;
@@ -250,6 +264,7 @@ export const documents = async (): Promise<Readonly<Record<string, string>>> => 
       schemes: schemeTable(),
       scenarios: scenarioTable(),
       profiles: profileTable(),
+      legacy: legacyTable(),
     }),
   };
   return Object.fromEntries(Object.entries(texts).map(([path, text]) => [path, formatted(path, text)]));

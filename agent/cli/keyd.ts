@@ -30,5 +30,10 @@ export const keydCommand = (context: DaemonContext): Command =>
       const handed = credentialsFolder === null ? handOverPath(settings.paths.run) : `${credentialsFolder}/keyd`;
       const handOver = await readHandOver(host.files, handed);
       if (options.revoke === true) await runRevocation(host, handOver);
-      else await runKeyDaemon(host, { handOver, backendFor, storeSeed, signal, notify });
+      else {
+        const { legacyProfiles } = settings.volumes;
+        const store: typeof storeSeed = (where, volume, wrapped, keyVersion) =>
+          storeSeed(where, volume, wrapped, keyVersion, legacyProfiles);
+        await runKeyDaemon(host, { handOver, backendFor, storeSeed: store, signal, notify });
+      }
     });

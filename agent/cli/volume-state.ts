@@ -1,5 +1,6 @@
 /** `triseed volume status` and `verify`: the volumes of the running guest. */
 import { Command } from 'commander';
+import type { LegacyProfile } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
 import { handOverPath, watchConfigurationOf } from '../keyd/hand-over.ts';
 import { describeKey, type KeyView, keyViewOf } from '../keyd/key-view.ts';
@@ -77,7 +78,7 @@ export const statusCommand = ({ configured, io }: VolumeContext): Command =>
       const shown: Shown[] = [];
       for (const record of opened) {
         const rootKey = daemon && keyViewOf(daemon.watch, daemon.kept, record.volume, atMs);
-        shown.push(shownOf(record, await lookLive(host, record), rootKey));
+        shown.push(shownOf(record, await lookLive(host, record, settings.volumes.legacyProfiles), rootKey));
       }
       if (json === true) printJson(io, { volumes: shown });
       else io.stdout(shown.length === 0 ? 'this boot opened no volume\n' : shown.map(describe).join('\n'));
@@ -91,9 +92,9 @@ interface Checked {
 }
 
 /** Says on the journal what it found, and answers whether the volume is encrypted as it should be. */
-const check = async (host: Host, record: OpenedRecord): Promise<Checked> => {
+const check = async (host: Host, record: OpenedRecord, legacy: readonly LegacyProfile[]): Promise<Checked> => {
   const { mount, volume } = record;
-  const live = await lookLive(host, record);
+  const live = await lookLive(host, record, legacy);
   const detail = encryptionObjection(record, live);
   const keyslots = 'refused' in live.header ? 0 : live.header.keyslots.length;
   if (detail === null) host.journal.message('VOLUME_IS_ENCRYPTED', { mount, keyslots });
@@ -116,7 +117,7 @@ export const verifyCommand = ({ configured, io }: VolumeContext): Command =>
       const unknown: unknown[] = [];
       for (const record of opened) {
         try {
-          checked.push(await check(host, record));
+          checked.push(await check(host, record, settings.volumes.legacyProfiles));
         } catch (error) {
           if (error instanceof AgentError) host.journal.message(error.code, error.facts);
           unknown.push(error);

@@ -16,6 +16,7 @@ import type { GatedHeader } from './gate.ts';
 import type { GuardedPlan } from './guard.ts';
 import { insistUnchanged, planHeaderCommit, planHeaderMend, writeInOrder } from './header-commit.ts';
 import { headerPath } from './header-file.ts';
+import type { GatedLuks1 } from './luks1-gate.ts';
 import { adoptHeader, formatHeader, type NewHeader } from './make-header.ts';
 import { writeMirror } from './mirror.ts';
 import type { Observation } from './observation.ts';
@@ -32,6 +33,8 @@ interface Progress {
   readonly plan: GuardedPlan;
   proof: Proof;
   header: GatedHeader | null;
+  /** A header that is opened and never changed. */
+  readonly luks1: GatedLuks1 | null;
   pending: NewHeader | null;
   readonly sectorBytes: 512 | 4096;
   targetPath: string;
@@ -61,10 +64,16 @@ const insist = <T>(value: T | null | undefined, what: string): T => {
 const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Promise<void> => {
   const { host, proof } = progress;
   const file = headerPath(progress.run, progress.volume.key);
-  const header = insist(progress.header, 'a gated header');
+  const { segment } = insist(progress.header ?? progress.luks1, 'a gated header');
   const { keyslot } = proof;
   const command = commands.luksOpen(
-    { header: file, device: progress.targetPath, name: step.mapping, keyslot },
+    {
+      header: file,
+      device: progress.targetPath,
+      name: step.mapping,
+      keyslot,
+      type: progress.luks1 === null ? 'luks2' : 'luks1',
+    },
     proof.passphrase,
   );
   const result = await host.run(command);
@@ -77,7 +86,7 @@ const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Pr
   if (table.exit !== 0) throw failure('VOLUME_TABLE_MISMATCH', progress, `dmsetup ${commands.complaintOf(table)}`);
   const target = await host.disks.open(progress.targetPath, 'read');
   await target.close();
-  const objection = tableObjection(table.stdout.toString('latin1'), header, target.sizeBytes);
+  const objection = tableObjection(table.stdout.toString('latin1'), segment, target.sizeBytes);
   if (objection !== null) throw failure('VOLUME_TABLE_MISMATCH', progress, objection);
 };
 
@@ -217,6 +226,7 @@ export const applyPlan = async (
     plan,
     proof,
     header: observation.header?.gated ?? null,
+    luks1: observation.luks1,
     pending: null,
     sectorBytes: observation.disk.sectorBytes,
     targetPath: plan.target.path,
@@ -232,7 +242,7 @@ export const applyPlan = async (
   } finally {
     await dropHeader(host, given.run, volume.key);
   }
-  const header = insist(progress.header, 'a header');
+  const header = insist(progress.header ?? progress.luks1, 'a header');
   host.journal.message(plan.seeds === 3 ? 'VOLUME_ENCRYPTED_WITH_KMS' : 'VOLUME_ENCRYPTED', { volume: volume.key });
   return {
     volume: volume.key,

@@ -7,7 +7,7 @@ import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { Secret } from '../secret.ts';
 import * as commands from './commands.ts';
-import type { GatedHeader } from './gate.ts';
+import { type GatedHeader, legacyOf } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
 import { headerPath, readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
 import { gateImage, type NewHeader, salts, tokenFor } from './make-header.ts';
@@ -55,6 +55,7 @@ export const changePassphrase = async (
   if (renewal === null) throw new TypeError('the plan changes a passphrase that is the right one already');
   const header = headerPath(run, plan.volume);
   const sizeBytes = gated.segment.offsetBytes;
+  const legacy = legacyOf(gated);
   // Without our token, which would name a keyslot that is about to go.
   const bare = withToken(present.image, gated.copy, null, salts(host));
   if (bare === null) throw fail('the header cannot be written anew');
@@ -79,7 +80,7 @@ export const changePassphrase = async (
     const { current } = made.header;
     const untokened = { primary: Buffer.alloc(0), secondary: Buffer.alloc(0), areas: [] };
     const plain = withToken(untokened, current, null, salts(host));
-    const slots = plain === null ? 'it does not fit' : await gateImage(plain, sizeBytes);
+    const slots = plain === null ? 'it does not fit' : await gateImage(plain, sizeBytes, legacy);
     if (typeof slots === 'string') throw fail(slots);
     const [slot, ...others] = slots.keyslots;
     if (slot === undefined || others.length > 0) throw fail('not exactly one keyslot is left');
@@ -87,7 +88,8 @@ export const changePassphrase = async (
     const token = tokenFor(slots, plan, { ...proof, scheme: renewal.scheme }, slot.id);
     const areas = await made.areasOf(slots);
     const image = withToken({ ...untokened, areas }, current, token, salts(host));
-    const again = image === null ? 'the wrapped seed does not fit into the header' : await gateImage(image, sizeBytes);
+    const again =
+      image === null ? 'the wrapped seed does not fit into the header' : await gateImage(image, sizeBytes, legacy);
     if (image === null || typeof again === 'string') throw fail(String(again));
     await writeHeaderFile(host, header, sizeBytes, image);
     await must(commands.luksOpen({ header, device, name: null, keyslot: slot.id }, renewal.passphrase));

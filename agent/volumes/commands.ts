@@ -5,7 +5,8 @@
 import type { Filesystem } from '../contract/types.ts';
 import type { Command, CommandResult } from '../ports.ts';
 import type { Secret } from '../secret.ts';
-import { cipherName, ourKdf } from './gate.ts';
+import { cipherName } from './ciphers.ts';
+import { ourKdf } from './gate.ts';
 
 const cryptsetup = '/usr/sbin/cryptsetup';
 const seconds = 1000;
@@ -71,13 +72,15 @@ export const luksOpen = (
     readonly device: string;
     readonly name: string | null;
     readonly keyslot: string | null;
+    /** Default luks2. */
+    readonly type?: 'luks1' | 'luks2';
   },
   passphrase: Secret,
 ): Command => ({
   program: cryptsetup,
   args: [
     'open',
-    '--type=luks2',
+    `--type=${open.type ?? 'luks2'}`,
     `--header=${open.header}`,
     '--disable-external-tokens',
     ...(open.keyslot === null ? [] : [`--key-slot=${open.keyslot}`]),

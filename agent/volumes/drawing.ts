@@ -33,6 +33,7 @@ const targetText = (observation: KeptObservation): string => {
   const { fact, detail } = observation.target;
   if (fact === 'blank') return 'blank';
   if (fact === 'formatting') return 'an interrupted format';
+  if (fact === 'luks1') return 'LUKS1';
   if (fact === 'luks') return `LUKS2${seedText(observation)}`;
   return `${fact === 'luks-damaged' ? 'damaged LUKS' : 'foreign'}: ${detail}`;
 };
@@ -68,7 +69,8 @@ export const boxesAfter = (observation: KeptObservation, plan: Plan): readonly B
   const { disk, partitions } = observation;
   const seeds = plan.seeds === 3 ? 'three seeds' : 'two seeds';
   const mount = plan.steps.find((step) => step.do === 'mount');
-  const luks = `LUKS2, ${seeds}${mount === undefined ? '' : `, ${mount.filesystem}`}`;
+  const version = observation.target.fact === 'luks1' ? 'LUKS1' : 'LUKS2';
+  const luks = `${version}, ${seeds}${mount === undefined ? '' : `, ${mount.filesystem}`}`;
   const overwritten = has(plan, 'format');
   const keyfile = plan.seeds === 3 ? 'keyfile' : 'no keyfile';
   const table = plan.steps.find((step) => step.do === 'partition');

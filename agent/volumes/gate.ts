@@ -4,6 +4,8 @@
  * or areas that overlap. Everything is compared with an allow-list of exact values, unknown fields are refused.
  * Field meanings: LUKS2 On-Disk Format Specification 1.1.2, chapter 3. Profiles and ceilings: docs/volumes.md.
  */
+import type { LegacyProfile } from '../configuration.ts';
+import { type Cipher, ciphersWith, type DataSegment, keySizes, legacyCipherName } from './ciphers.ts';
 import type { HeaderCopy } from './luks-header.ts';
 import type { Json } from './strict-json.ts';
 import { parseToken, tokenType, type VolumeToken } from './token.ts';
@@ -15,9 +17,10 @@ declare const gated: unique symbol;
 export interface GatedHeader {
   readonly [gated]: true;
   readonly copy: HeaderCopy;
-  readonly profile: 'triseed' | 'compat-hpcr';
+  /** `cbc-essiv` when data or a keyslot is encrypted so: only with the setting that names it. */
+  readonly profile: 'triseed' | 'compat-hpcr' | 'cbc-essiv';
   readonly keyslots: readonly Keyslot[];
-  readonly segment: { readonly offsetBytes: number; readonly sectorBytes: 512 | 4096; readonly keyBytes: 32 | 64 };
+  readonly segment: DataSegment;
   readonly token: VolumeToken | null;
 }
 
@@ -41,11 +44,14 @@ export const ourKdf = {
   argon2id: { memoryKiB: 65_536, time: 4, cpus: 1 },
   pbkdf2: { iterations: 1000 },
 } as const;
-export const cipherName = 'aes-xts-plain64';
-const stripes = 4000;
+export const stripes = 4000;
 const alignment = 4096;
 const maxKeyslots = 8;
-const maxSegmentOffset = 1 << 30;
+export const maxSegmentOffset = 1 << 30;
+
+/** The setting under which a header was gated, for gating what is made of it. */
+export const legacyOf = ({ profile }: GatedHeader): readonly LegacyProfile[] =>
+  profile === 'cbc-essiv' ? ['cbc-essiv'] : [];
 
 class Refusal extends Error {}
 const refuse = (reason: string): never => {
@@ -79,31 +85,44 @@ const same = (value: Json | undefined, what: string, allowed: readonly Json[]): 
   if (!allowed.some((entry) => entry === value)) refuse(`${what} is ${JSON.stringify(value)}`);
 };
 
+const cipherOf = (value: Json | undefined, what: string, allowed: readonly Cipher[]): Cipher =>
+  allowed.find((name) => name === value) ?? refuse(`${what} is ${JSON.stringify(value)}`);
+
 const base64 = (value: Json | undefined, what: string, low: number, high: number): void => {
   if (typeof value !== 'string' || !/^[A-Za-z0-9+/]+={0,2}$/.test(value)) refuse(`${what} is not base64`);
   const length = Buffer.from(value as string, 'base64').length;
   if (length < low || length > high) refuse(`${what} has ${length} bytes`);
 };
 
-const keyslotOf = (id: string, value: Json): Keyslot & { readonly keyBytes: number } => {
+/** A keyslot, and what its key must fit. */
+interface FoundKeyslot extends Keyslot {
+  readonly keyBytes: number;
+  readonly areaCipher: Cipher;
+}
+
+const keyslotOf = (id: string, value: Json, ciphers: readonly Cipher[]): FoundKeyslot => {
   const what = `keyslot ${id}`;
   if (!/^(0|[1-9]|[12]\d|3[01])$/.test(id)) refuse(`${what} has no valid number`);
   const slot = exactly(value, what, ['type', 'key_size', 'af', 'area', 'kdf']);
   same(slot.type, `${what} type`, ['luks2']);
-  same(slot.key_size, `${what} key size`, [32, 64]);
+  same(
+    slot.key_size,
+    `${what} key size`,
+    ciphers.flatMap((cipher) => keySizes[cipher]),
+  );
+  const keyBytes = Number(slot.key_size);
   const af = exactly(slot.af, `${what} splitter`, ['type', 'stripes', 'hash']);
   same(af.type, `${what} splitter type`, ['luks1']);
   same(af.stripes, `${what} stripes`, [stripes]);
   same(af.hash, `${what} splitter hash`, ['sha256']);
   const area = exactly(slot.area, `${what} area`, ['type', 'offset', 'size', 'encryption', 'key_size']);
   same(area.type, `${what} area type`, ['raw']);
-  same(area.encryption, `${what} area cipher`, [cipherName]);
-  same(area.key_size, `${what} area key size`, [32, 64]);
-  const keyBytes = Number(slot.key_size);
+  const areaCipher = cipherOf(area.encryption, `${what} area cipher`, ciphers);
+  same(area.key_size, `${what} area key size`, keySizes[areaCipher]);
   const areaSizeBytes = decimal(area.size, `${what} area size`);
   if (areaSizeBytes !== Math.ceil((keyBytes * stripes) / alignment) * alignment) refuse(`${what} area size is wrong`);
   const areaOffsetBytes = decimal(area.offset, `${what} area offset`);
-  return { id, areaOffsetBytes, areaSizeBytes, keyBytes, ...kdfOf(slot.kdf, what, area.key_size === 64) };
+  return { id, areaOffsetBytes, areaSizeBytes, keyBytes, areaCipher, ...kdfOf(slot.kdf, what, area.key_size === 64) };
 };
 
 const kdfOf = (value: Json | undefined, what: string, fullArea: boolean): Pick<Keyslot, 'kdf' | 'ours'> => {
@@ -127,19 +146,20 @@ const kdfOf = (value: Json | undefined, what: string, fullArea: boolean): Pick<K
   return { kdf: kind, ours: kind === 'argon2id' && asWeFormat && fullArea };
 };
 
-const segmentOf = (value: Json | undefined, keyBytes: number): GatedHeader['segment'] => {
+const segmentOf = (value: Json | undefined, keyBytes: number, ciphers: readonly Cipher[]): DataSegment => {
   const segments = exactly(value, 'segments', ['0']);
   const fields = ['type', 'offset', 'size', 'iv_tweak', 'encryption', 'sector_size'];
   const segment = exactly(segments['0'], 'segment 0', fields);
   same(segment.type, 'segment type', ['crypt']);
   same(segment.size, 'segment size', ['dynamic']);
   same(segment.iv_tweak, 'segment iv_tweak', ['0']);
-  same(segment.encryption, 'segment cipher', [cipherName]);
+  const cipher = cipherOf(segment.encryption, 'segment cipher', ciphers);
+  same(keyBytes, 'key size', keySizes[cipher]);
   same(segment.sector_size, 'segment sector size', [512, 4096]);
   const offsetBytes = decimal(segment.offset, 'segment offset');
   if (offsetBytes % alignment !== 0 || offsetBytes > maxSegmentOffset) refuse('segment offset is unusable');
   const sectorBytes = segment.sector_size === 512 ? 512 : 4096;
-  return { offsetBytes, sectorBytes, keyBytes: keyBytes === 32 ? 32 : 64 };
+  return { offsetBytes, sectorBytes, cipher, keyBytes };
 };
 
 const checkDigest = (value: Json | undefined, keyslotIds: readonly string[]): void => {
@@ -185,7 +205,7 @@ const tokenOf = (value: Json | undefined, keyslotIds: readonly string[]): Volume
   return token;
 };
 
-const judge = (copy: HeaderCopy): GatedHeader => {
+const judge = (copy: HeaderCopy, ciphers: readonly Cipher[]): GatedHeader => {
   // Room for every later write: a host could otherwise leave us a header that can never be renewed.
   if (copy.sequence >= 1n << 62n) refuse('the sequence number is out of reach');
   if (copy.label !== '' || copy.subsystem !== '') refuse('label or subsystem is set');
@@ -194,25 +214,30 @@ const judge = (copy: HeaderCopy): GatedHeader => {
   if (decimal(config.json_size, 'json_size') !== copy.headerSizeBytes - 4096) refuse('json_size does not match');
   const found = Object.entries(object(json.keyslots, 'keyslots'));
   if (found.length > maxKeyslots) refuse(`there are more than ${maxKeyslots} keyslots`);
-  const slots = found.map(([id, value]) => keyslotOf(id, value));
+  const slots = found.map(([id, value]) => keyslotOf(id, value, ciphers));
   const [first] = slots;
   if (first === undefined) return refuse('there is no keyslot');
   const { keyBytes } = first;
   if (slots.some((slot) => slot.keyBytes !== keyBytes)) refuse('keyslots hold keys of different sizes');
   const ids = slots.map(({ id }) => id);
-  const segment = segmentOf(json.segments, keyBytes);
+  const segment = segmentOf(json.segments, keyBytes, ciphers);
   checkDigest(json.digests, ids);
   checkAreas(slots, copy, decimal(config.keyslots_size, 'keyslots_size'), segment.offsetBytes);
   const token = tokenOf(json.tokens, ids);
+  const legacy = [segment.cipher, ...slots.map(({ areaCipher }) => areaCipher)].includes(legacyCipherName);
   const ours = token !== null && slots.length === 1 && first.ours && segment.keyBytes === 64;
-  const keyslots = slots.map(({ keyBytes: _, ...slot }) => slot);
-  return { copy, profile: ours ? 'triseed' : 'compat-hpcr', keyslots, segment, token } as unknown as GatedHeader;
+  const profile = legacy ? 'cbc-essiv' : ours ? 'triseed' : 'compat-hpcr';
+  const keyslots = slots.map(({ keyBytes: _, areaCipher: __, ...slot }) => slot);
+  return { copy, profile, keyslots, segment, token } as unknown as GatedHeader;
 };
 
-/** Passes or refuses one header copy. Pure; `reason` never holds more than a field name and a short value. */
-export const gateHeader = (copy: HeaderCopy): GateResult => {
+/**
+ * Passes or refuses one header copy. `legacy` is `volumes.legacyProfiles` of the agent configuration. Pure; `reason` never
+ * holds more than a field name and a short value.
+ */
+export const gateHeader = (copy: HeaderCopy, legacy: readonly LegacyProfile[] = []): GateResult => {
   try {
-    return { kind: 'passed', header: judge(copy) };
+    return { kind: 'passed', header: judge(copy, ciphersWith(legacy)) };
   } catch (error) {
     if (error instanceof Refusal) return { kind: 'refused', reason: error.message.slice(0, 200) };
     throw error;

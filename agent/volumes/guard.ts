@@ -3,6 +3,7 @@
  * and objects to anything it cannot prove to be empty, or to be our own interrupted formatting of this very volume.
  * Only a GuardedPlan can be applied.
  */
+import type { LegacyProfile } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
 import type { BlockDevice, DiskEntry, Host } from '../ports.ts';
 import { probeBlank } from './blank.ts';
@@ -11,11 +12,13 @@ import { markerBytes, parseMarker } from './formatting-marker.ts';
 import { gateHeader } from './gate.ts';
 import { roomToGrow } from './grow-table.ts';
 import { withoutRanges } from './inspect.ts';
-import { readLuksHeader } from './luks-header.ts';
+import { type HeaderRead, readLuksHeader } from './luks-header.ts';
+import { gateLuks1 } from './luks1-gate.ts';
+import { readLuks1Header } from './luks1-header.ts';
 import { type MetadataState, readMetadataState } from './metadata-state.ts';
 import { foundAtOurPlaces } from './our-places.ts';
 import { isOurHalfWrittenTable, tableRanges } from './partition-table.ts';
-import { destructive, type Plan } from './plan.ts';
+import { destructive, type Plan, type Step } from './plan.ts';
 import { readSignatures } from './signatures.ts';
 
 declare const guarded: unique symbol;
@@ -30,8 +33,10 @@ export interface Sight {
   /** Our mark for exactly this volume and partition lies there, and no usable LUKS header. */
   readonly markedForThis: boolean;
   readonly signatures: readonly string[];
-  /** The device carries a LUKS2 header that passes the gate. */
+  /** The device carries a header that passes the gate of its version. */
   readonly opensSafely: boolean;
+  /** It is one of LUKS1. */
+  readonly luks1: boolean;
   /** What lies where our own table would put its partitions. */
   readonly hidden: string | null;
   readonly sizeBytes: number;
@@ -41,6 +46,9 @@ export interface Sight {
   /** Null when the plan makes the partitions itself, or does not touch the metadata partition. */
   readonly metadata: MetadataState | null;
 }
+
+/** All that may happen to a LUKS1 volume: it is never changed. */
+const leavesLuks1: ReadonlySet<Step['do']> = new Set(['grow-partition', 'open', 'mount']);
 
 /** Why this plan must not run, or null. Pure. */
 export const objection = (plan: Plan, sight: Sight): string | null => {
@@ -52,6 +60,8 @@ export const objection = (plan: Plan, sight: Sight): string | null => {
   if (growth !== undefined && growth.endBytes !== sight.growsTo)
     return 'the disk has no such room behind its last partition';
   if (plan.kind === 'opens' && !sight.opensSafely) return 'the device has no LUKS header that passes the gate';
+  if (sight.luks1 && plan.steps.some((step) => !leavesLuks1.has(step.do)))
+    return 'the plan would change a LUKS1 volume';
   if (sight.metadata === 'foreign') return 'the metadata partition holds something that is not ours';
   if (!destroys) return null;
   if (plan.kind !== 'formats') return 'a plan that opens a volume holds a destructive step';
@@ -89,7 +99,23 @@ const roomOf = async (host: Host, plan: Plan, disk: DiskEntry): Promise<number |
   }
 };
 
-const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice): Promise<Sight> => {
+const opensSafely = async (
+  found: HeaderRead,
+  { read, sizeBytes }: Pick<BlockDevice, 'read' | 'sizeBytes'>,
+  legacy: readonly LegacyProfile[],
+): Promise<boolean> => {
+  if (found.kind === 'luks1')
+    return gateLuks1(await readLuks1Header(read, sizeBytes), sizeBytes, legacy).kind === 'passed';
+  return found.kind === 'luks2' && gateHeader(found.current, legacy).kind === 'passed';
+};
+
+const look = async (
+  host: Host,
+  plan: Plan,
+  disk: DiskEntry,
+  target: BlockDevice,
+  legacy: readonly LegacyProfile[],
+): Promise<Sight> => {
   const wholeDisk = target.path === disk.path;
   const half = wholeDisk ? await isOurHalfWrittenTable(target.read, target.sizeBytes, disk.sectorBytes) : null;
   const resumes = half?.kind === 'ours' && half.writesPresent < 5;
@@ -111,7 +137,8 @@ const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice
       marker.partitionGuid === markStep?.partitionGuid &&
       header.kind !== 'luks2',
     growsTo: await roomOf(host, plan, disk),
-    opensSafely: header.kind === 'luks2' && gateHeader(header.current).kind === 'passed',
+    opensSafely: await opensSafely(header, { read, sizeBytes: target.sizeBytes }, legacy),
+    luks1: header.kind === 'luks1',
     hidden: await foundAtOurPlaces(read, target.sizeBytes),
     serial: disk.serial,
     metadata: await lookAtMetadata(host, plan, disk),
@@ -120,15 +147,22 @@ const look = async (host: Host, plan: Plan, disk: DiskEntry, target: BlockDevice
   };
 };
 
-/** Passes the plan or throws VOLUME_GUARD_OBJECTS. Reads only. */
-export const guardPlan = async (host: Host, plan: Plan): Promise<GuardedPlan> => {
+/**
+ * Passes the plan or throws VOLUME_GUARD_OBJECTS; `legacy` is `volumes.legacyProfiles` of the agent configuration. Reads
+ * only.
+ */
+export const guardPlan = async (
+  host: Host,
+  plan: Plan,
+  legacy: readonly LegacyProfile[] = [],
+): Promise<GuardedPlan> => {
   const refuse = (detail: string): never => {
     throw new AgentError('VOLUME_GUARD_OBJECTS', { volume: plan.volume, detail });
   };
   const disk = (await host.disks.list()).find(({ path }) => path === plan.disk) ?? refuse('the disk is gone');
   const target = await host.disks.open(plan.target.path, 'read');
   try {
-    const reason = objection(plan, await look(host, plan, disk, target));
+    const reason = objection(plan, await look(host, plan, disk, target, legacy));
     if (reason !== null) refuse(reason);
     return plan as GuardedPlan;
   } finally {

@@ -67,9 +67,11 @@ const gatedOn = async (device: BlockDevice): Promise<GatedHeader> => {
   const refuse = (detail: string): AgentError => new AgentError('HEADER_NOT_BACKED_UP', { path, detail });
   const found = await readLuksHeader(device.read, device.sizeBytes);
   if (found.kind === 'damaged') throw refuse(found.reason);
-  if (found.kind === 'luks1') throw refuse('LUKS1 headers are not read by this version');
+  if (found.kind === 'luks1')
+    throw refuse('it is LUKS1, whose header is never changed; cryptsetup luksHeaderBackup keeps it');
   if (found.kind === 'absent') throw refuse(await whereInstead(device));
-  const gate = gateHeader(found.current);
+  // Copied, not opened: what may be opened is for the agent configuration to say.
+  const gate = gateHeader(found.current, ['cbc-essiv']);
   if (gate.kind === 'refused') throw refuse(gate.reason);
   return gate.header;
 };

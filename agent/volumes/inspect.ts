@@ -3,7 +3,7 @@
  * partition table, the LUKS header and the metadata file system are read by bounded parsers of our own, no file
  * system of the disk is mounted.
  */
-import type { AgentConfiguration } from '../configuration.ts';
+import type { AgentConfiguration, LegacyProfile } from '../configuration.ts';
 import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { BlockDevice, DiskEntry, Host } from '../ports.ts';
@@ -16,6 +16,8 @@ import { gateHeader } from './gate.ts';
 import { roomToGrow } from './grow-table.ts';
 import { keyfileName, seedFactOf } from './keyfile.ts';
 import { readLuksHeader } from './luks-header.ts';
+import { gateLuks1 } from './luks1-gate.ts';
+import { readLuks1Header } from './luks1-header.ts';
 import { readMetadataState } from './metadata-state.ts';
 import type { Observation } from './observation.ts';
 import { foundAtOurPlaces } from './our-places.ts';
@@ -66,15 +68,23 @@ export const withoutRanges =
     return bytes;
   };
 
-type Judged = Pick<Observation, 'target' | 'header'>;
+type Judged = Pick<Observation, 'target' | 'header' | 'luks1'>;
 
 const unproven = (fact: Observation['target']['fact'], device: BlockDevice, detail: string): Judged => ({
   target: { fact, path: device.path, sizeBytes: device.sizeBytes, detail },
   header: null,
+  luks1: null,
 });
 
+const judgeLuks1 = async (device: BlockDevice, read: ReadAt, legacy: readonly LegacyProfile[]): Promise<Judged> => {
+  const { sizeBytes } = device;
+  const gate = gateLuks1(await readLuks1Header(read, sizeBytes), sizeBytes, legacy);
+  if (gate.kind === 'refused') return unproven('luks-damaged', device, gate.reason);
+  return { ...unproven('luks1', device, `LUKS1 ${gate.header.segment.cipher}`), luks1: gate.header };
+};
+
 /**
- * blank, formatting, luks, luks-damaged or foreign. `read` may hide our own cut-off partition table; `marked` is null for
+ * blank, formatting, luks, luks1, luks-damaged or foreign. `read` may hide our own cut-off partition table; `marked` is null for
  * a whole disk.
  */
 const judgeTarget = async (
@@ -82,10 +92,11 @@ const judgeTarget = async (
   device: BlockDevice,
   read: ReadAt,
   marked: { readonly volume: string; readonly partitionGuid: string } | null,
+  legacy: readonly LegacyProfile[],
 ): Promise<Judged> => {
   const found = await readLuksHeader(read, device.sizeBytes);
   if (found.kind === 'luks2') {
-    const gate = gateHeader(found.current);
+    const gate = gateHeader(found.current, legacy);
     if (gate.kind === 'refused') return unproven('luks-damaged', device, gate.reason);
     if (gate.header.segment.offsetBytes >= device.sizeBytes)
       return unproven('luks-damaged', device, 'the data would start beyond the end of the device');
@@ -96,8 +107,10 @@ const judgeTarget = async (
         primaryIsCurrent: found.primary === 'current',
         secondaryIsCurrent: found.secondary === 'current',
       },
+      luks1: null,
     };
   }
+  if (found.kind === 'luks1') return judgeLuks1(device, read, legacy);
   const marker = device.sizeBytes < markerBytes ? null : parseMarker(await read(0, markerBytes));
   if (marker !== null && marked !== null) {
     if (marker.volume === marked.volume && marker.partitionGuid === marked.partitionGuid)
@@ -105,7 +118,6 @@ const judgeTarget = async (
     return unproven('foreign', device, `an interrupted format of volume ${marker.volume}`);
   }
   if (found.kind === 'damaged') return unproven('luks-damaged', device, found.reason);
-  if (found.kind === 'luks1') return unproven('luks-damaged', device, 'LUKS1 volumes are not opened by this version');
   const blank = await probeBlank(read, device.sizeBytes, () => host.entropy.fraction());
   if (blank.kind !== 'blank') return unproven('foreign', device, `data at byte ${blank.firstNonZeroOffset}`);
   const signatures = await readSignatures(host, device.path);
@@ -160,8 +172,16 @@ const observeMetadata = async (
     return { metadata, seed: { fact: 'present', wrapped: all, mirrorIsCurrent: kept[0] === wrapped } };
   });
 
-/** Everything table and plan may know of one disk. Throws only when it cannot be read (FILE_UNREADABLE). */
-export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntry): Promise<Observation> =>
+/**
+ * Everything table and plan may know of one disk; `legacy` is `volumes.legacyProfiles`. Throws only when it cannot be read
+ * (FILE_UNREADABLE).
+ */
+export const observe = async (
+  host: Host,
+  volume: ContractVolume,
+  disk: DiskEntry,
+  legacy: readonly LegacyProfile[] = [],
+): Promise<Observation> =>
   openThen(host, disk.path, async (whole) => {
     const base = {
       volume: volume.key,
@@ -188,12 +208,12 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
     if (half.kind === 'ours' && half.writesPresent < 5) {
       const { diskGuid, metadataGuid, dataGuid } = half;
       const read = withoutRanges(whole.read, tableRanges(whole.sizeBytes, disk.sectorBytes));
-      const judged = await judgeTarget(host, whole, read, null);
+      const judged = await judgeTarget(host, whole, read, null, legacy);
       return { ...base, partitioning: 'halfWritten', resume: { diskGuid, metadataGuid, dataGuid }, ...judged };
     }
     const table = await readPartitionTable(whole.read, whole.sizeBytes, disk.sectorBytes);
     if (table.kind === 'none')
-      return { ...base, partitioning: 'none', ...(await judgeTarget(host, whole, whole.read, null)) };
+      return { ...base, partitioning: 'none', ...(await judgeTarget(host, whole, whole.read, null, legacy)) };
     if (table.kind === 'damaged') return other('damaged', table.reason);
     const count = table.kind === 'mbr' ? table.count : table.partitions.length;
     if (count !== 2) return other(count === 1 ? 'one' : 'more', `${count} partition${count === 1 ? '' : 's'}`);
@@ -204,7 +224,9 @@ export const observe = async (host: Host, volume: ContractVolume, disk: DiskEntr
     if (partitions === null)
       return other('twoOther', table.partitions.map(({ name }) => JSON.stringify(name)).join(' and '));
     const marked = { volume: volume.key, partitionGuid: partitions.data.guid };
-    const judged = await openThen(host, partitions.data.path, (data) => judgeTarget(host, data, data.read, marked));
+    const judged = await openThen(host, partitions.data.path, (data) =>
+      judgeTarget(host, data, data.read, marked, legacy),
+    );
     return {
       ...base,
       partitioning: 'two',

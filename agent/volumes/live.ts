@@ -4,6 +4,7 @@
  */
 import { tableObjection } from './dm-table.ts';
 import type { GatedHeader } from './gate.ts';
+import type { GatedLuks1 } from './luks1-gate.ts';
 import type { OpenedRecord } from './opened-record.ts';
 
 /** What is there now. */
@@ -20,7 +21,7 @@ export interface Live {
   readonly backingDevice: string | null;
   readonly backingBytes: number;
   /** The header on the device, or why it cannot be trusted. */
-  readonly header: GatedHeader | { readonly refused: string };
+  readonly header: GatedHeader | GatedLuks1 | { readonly refused: string };
 }
 
 /** Blanks, tabs, line feeds and backslashes of a path are written as three octal digits, proc_pid_mountinfo(5). */
@@ -61,5 +62,5 @@ export const encryptionObjection = (record: OpenedRecord, live: Live): string | 
   if (fieldsOf(table)[6] !== live.backingDevice) return `${record.mapping} does not lie on ${record.device}`;
   if ('refused' in header) return `the header on ${record.device} cannot be trusted: ${header.refused}`;
   if (header.copy.uuid !== record.luksUuid) return `${record.device} carries the header of another volume`;
-  return tableObjection(table, header, live.backingBytes);
+  return tableObjection(table, header.segment, live.backingBytes);
 };

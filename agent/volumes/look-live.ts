@@ -1,10 +1,13 @@
 /** Reads what `live.ts` judges: mount table, sysfs, `dmsetup table`, the header on the disk. Changes nothing. */
+import type { LegacyProfile } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { complaintOf, dmTable } from './commands.ts';
 import { gateHeader } from './gate.ts';
 import { type Live, mountedAt } from './live.ts';
 import { readLuksHeader } from './luks-header.ts';
+import { gateLuks1 } from './luks1-gate.ts';
+import { readLuks1Header } from './luks1-header.ts';
 import { type OpenedRecord, openedMaxBytes, openedPath, parseOpened } from './opened-record.ts';
 
 const maxMountInfoBytes = 4 * 1024 * 1024;
@@ -45,24 +48,33 @@ const readTable = async (host: Pick<Host, 'run'>, { mapping, mount }: OpenedReco
 };
 
 /** The header on the device as it is now. */
-const readHeader = async (host: Pick<Host, 'disks'>, path: string): Promise<Pick<Live, 'header' | 'backingBytes'>> => {
+const readHeader = async (
+  host: Pick<Host, 'disks'>,
+  path: string,
+  legacy: readonly LegacyProfile[],
+): Promise<Pick<Live, 'header' | 'backingBytes'>> => {
   const device = await host.disks.open(path, 'read');
   try {
     const backingBytes = device.sizeBytes;
     const found = await readLuksHeader(device.read, backingBytes);
-    if (found.kind !== 'luks2') {
-      const refused = found.kind === 'damaged' ? found.reason : 'there is no LUKS2 header';
-      return { backingBytes, header: { refused } };
-    }
-    const gate = gateHeader(found.current);
+    if (found.kind === 'damaged') return { backingBytes, header: { refused: found.reason } };
+    if (found.kind === 'absent') return { backingBytes, header: { refused: 'there is no LUKS header' } };
+    const gate =
+      found.kind === 'luks2'
+        ? gateHeader(found.current, legacy)
+        : gateLuks1(await readLuks1Header(device.read, backingBytes), backingBytes, legacy);
     return { backingBytes, header: gate.kind === 'passed' ? gate.header : { refused: gate.reason } };
   } finally {
     await device.close();
   }
 };
 
-/** Throws ENCRYPTION_UNKNOWN, FILE_UNREADABLE and COMMAND_NOT_STARTED when it cannot be found out. */
-export const lookLive = async (host: Pick<Host, 'files' | 'disks' | 'run'>, record: OpenedRecord): Promise<Live> => {
+/** `legacy` is `volumes.legacyProfiles`. Throws ENCRYPTION_UNKNOWN, FILE_UNREADABLE and COMMAND_NOT_STARTED when it cannot be found out. */
+export const lookLive = async (
+  host: Pick<Host, 'files' | 'disks' | 'run'>,
+  record: OpenedRecord,
+  legacy: readonly LegacyProfile[] = [],
+): Promise<Live> => {
   const mountInfo = (await textOf(host, '/proc/self/mountinfo')) ?? '';
   const mappingDevice = await mappingNumber(host, record.mapping);
   const table = mappingDevice === null ? '' : await readTable(host, record);
@@ -73,6 +85,6 @@ export const lookLive = async (host: Pick<Host, 'files' | 'disks' | 'run'>, reco
     mappingDevice,
     table,
     backingDevice: await deviceNumber(host, record.device),
-    ...(await readHeader(host, record.device)),
+    ...(await readHeader(host, record.device, legacy)),
   };
 };

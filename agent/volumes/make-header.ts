@@ -1,8 +1,9 @@
 /** New headers: formatted by cryptsetup in H, or an adopted one, each with our token, gated again before anything uses it. */
+import type { LegacyProfile } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { complaintOf, headerBytes, luksFormat } from './commands.ts';
-import { type GatedHeader, gateHeader } from './gate.ts';
+import { type GatedHeader, gateHeader, legacyOf } from './gate.ts';
 import type { HeaderImage, HeaderOnDevice } from './header-commit.ts';
 import { headerPath, readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
 import { readLuksHeader } from './luks-header.ts';
@@ -26,13 +27,17 @@ export const tokenFor = (gated: GatedHeader, plan: Plan, proof: Proof, keyslot: 
 
 export const salts = (host: Host): readonly [Buffer, Buffer] => [host.entropy.bytes(64), host.entropy.bytes(64)];
 
-/** Gates an image anew, so that what is opened and committed is what was judged. */
-export const gateImage = async (image: HeaderImage, sizeBytes: number): Promise<GatedHeader | string> => {
+/** Gates an image anew, so that what is opened and committed is what was judged. `legacy` as for the header it was made of. */
+export const gateImage = async (
+  image: HeaderImage,
+  sizeBytes: number,
+  legacy: readonly LegacyProfile[] = [],
+): Promise<GatedHeader | string> => {
   const area = Buffer.concat([image.primary, image.secondary]);
   const read = async (offset: number, length: number): Promise<Buffer> => area.subarray(offset, offset + length);
   const found = await readLuksHeader(read, Math.min(area.length, sizeBytes));
   if (found.kind !== 'luks2') return 'the new header cannot be read back';
-  const gate = gateHeader(found.current);
+  const gate = gateHeader(found.current, legacy);
   return gate.kind === 'passed' ? gate.header : gate.reason;
 };
 
@@ -94,7 +99,7 @@ export const adoptHeader = async (
   const token = tokenFor(gated, plan, proof, slot.id);
   const image = withToken(present.image, gated.copy, token, salts(host));
   if (image === null) throw fail('the wrapped seed does not fit into the header');
-  const again = await gateImage(image, gated.segment.offsetBytes);
+  const again = await gateImage(image, gated.segment.offsetBytes, legacyOf(gated));
   if (typeof again === 'string') throw fail(again);
   await writeHeaderFile(host, headerPath(run, plan.volume), gated.segment.offsetBytes, image);
   return { gated: again, image };

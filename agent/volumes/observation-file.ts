@@ -3,6 +3,7 @@
  * contract or key service. Version 1. It holds no seed, no wrapped seed, no key and no content of a disk; serial
  * numbers, GUIDs, mount points and sizes are in it.
  */
+import { cipherName, legacyCipherName } from './ciphers.ts';
 import { array, count, exact, flag, matching, one, orNull, type Reader, read, text, type Wrong } from './exact-json.ts';
 import { partitionings, seedFacts, targetFacts } from './observation.ts';
 import type { Survey } from './survey.ts';
@@ -25,12 +26,19 @@ const volume = exact({
   rolls: flag,
 });
 
+const segment = exact({
+  offsetBytes: count,
+  sectorBytes,
+  cipher: one(cipherName, legacyCipherName),
+  keyBytes: one(16, 32, 64),
+});
+
 const gated = exact({
   uuid: guid,
   sequence: matching(/^\d{1,20}$/, 'a decimal number'),
-  profile: one('triseed', 'compat-hpcr'),
+  profile: one('triseed', 'compat-hpcr', 'cbc-essiv'),
   keyslots: array(exact({ id: text, kdf: one('pbkdf2', 'argon2i', 'argon2id'), ours: flag })),
-  segment: exact({ offsetBytes: count, sectorBytes, keyBytes: one(32, 64) }),
+  segment,
   token: orNull(exact({ volume: volumeKey, scheme: text, keyVersion: orNull(text) })),
 });
 
@@ -50,6 +58,7 @@ const observation = exact({
   resume: orNull(exact({ diskGuid: orNull(guid), metadataGuid: guid, dataGuid: guid })),
   target: exact({ fact: one(...targetFacts), path: text, sizeBytes: count, detail: text }),
   header: orNull(exact({ gated, primaryIsCurrent: flag, secondaryIsCurrent: flag })),
+  luks1: orNull(exact({ uuid: guid, keyslots: array(text), segment })),
   metadata: orNull(one('blank', 'ours', 'scrap', 'foreign')),
   seed: exact({ fact: one(...seedFacts), mirrorIsCurrent: flag, wrappedSeeds: count }),
 });
@@ -92,6 +101,7 @@ const contradiction = ({ observation: seen, volume: asked }: Survey): string | n
     return 'partitions do not fit partitioning';
   if ((seen.partitioning === 'halfWritten') !== (seen.resume !== null)) return 'resume does not fit partitioning';
   if ((seen.target.fact === 'luks') !== (seen.header !== null)) return 'the header does not fit the target';
+  if ((seen.target.fact === 'luks1') !== (seen.luks1 !== null)) return 'the LUKS1 header does not fit the target';
   return null;
 };
 

@@ -1,5 +1,6 @@
 /** What inspection found on one volume's disk, as plain facts: nothing here is a decision, and nothing is secret. */
 import type { GatedHeader } from './gate.ts';
+import type { GatedLuks1 } from './luks1-gate.ts';
 import type { MetadataState } from './metadata-state.ts';
 
 export const partitionings = ['none', 'halfWritten', 'one', 'two', 'twoOther', 'more', 'damaged'] as const;
@@ -12,7 +13,8 @@ export type Partitioning = (typeof partitionings)[number];
 export const seedFacts = ['none', 'present', 'bad', 'unreadable', 'no-fs'] as const;
 export type SeedFact = (typeof seedFacts)[number];
 
-export const targetFacts = ['blank', 'formatting', 'luks', 'luks-damaged', 'foreign'] as const;
+export const targetFacts = ['blank', 'formatting', 'luks', 'luks1', 'luks-damaged', 'foreign'] as const;
+/** `luks1` only when the agent configuration lets such volumes be opened. */
 export type TargetFact = (typeof targetFacts)[number];
 
 export interface ObservedPartition {
@@ -62,6 +64,8 @@ export interface Observation {
     readonly primaryIsCurrent: boolean;
     readonly secondaryIsCurrent: boolean;
   } | null;
+  /** Set exactly when target.fact is `luks1`. */
+  readonly luks1: GatedLuks1 | null;
   /** Set exactly when partitioning is `two`. */
   readonly metadata: MetadataState | null;
   readonly seed: {
@@ -74,7 +78,7 @@ export interface Observation {
 }
 
 /** As much of an observation as table and plan look at: an observation, or one that was saved without wrapped seeds. */
-export type PlannableObservation = Omit<Observation, 'header' | 'seed'> & {
+export type PlannableObservation = Omit<Observation, 'header' | 'luks1' | 'seed'> & {
   readonly header: {
     readonly gated: { readonly token: object | null };
     readonly primaryIsCurrent: boolean;

@@ -62,7 +62,8 @@ const announce = (host: Host, { volume, scenario, steps, digest }: Plan): void =
 
 /** A copy of a volume beside its original: XFS and btrfs take two devices with one identity for the same file system. */
 const refuseCopies = (prepared: readonly PreparedVolume[]): void => {
-  const uuidOf = ({ observation }: PreparedVolume): string | undefined => observation.header?.gated.copy.uuid;
+  const uuidOf = ({ observation: { header, luks1 } }: PreparedVolume): string | undefined =>
+    (header?.gated ?? luks1)?.copy.uuid;
   for (const volume of prepared) {
     const uuid = uuidOf(volume);
     const copies = prepared.filter((other) => uuid !== undefined && uuidOf(other) === uuid);
@@ -114,7 +115,7 @@ const refreshed = async (host: Host, prepared: PreparedVolume, preparation: Prep
     return prepareVolume(host, volume, preparation);
   }
   try {
-    return { ...prepared, plan: await guardPlan(host, plan) };
+    return { ...prepared, plan: await guardPlan(host, plan, preparation.settings.volumes.legacyProfiles) };
   } catch (error) {
     await discard(host, preparation.settings, volume, proof);
     throw error;

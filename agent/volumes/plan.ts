@@ -216,7 +216,7 @@ export interface ProvenFacts {
   readonly opensWithPrevious: boolean;
 }
 
-/** The plan of one volume. Throws the refusal of `decide`. */
+/** The plan of one volume. Throws the refusal of `decide`, and VOLUME_LUKS1_UNCHANGED instead of rolling a seed there. */
 export const planVolume = (
   volume: PlannedVolume,
   observation: Observation,
@@ -224,6 +224,8 @@ export const planVolume = (
   fresh: NewIdentities,
 ): Plan => {
   const outcome = decide(volume, observation);
+  if (observation.target.fact === 'luks1' && proven.opensWithPrevious)
+    throw new AgentError('VOLUME_LUKS1_UNCHANGED', { volume: volume.key, detail: 'only a previousSeed opens it' });
   const steps =
     outcome.kind === 'formats'
       ? formattingSteps(outcome, volume, observation, fresh)

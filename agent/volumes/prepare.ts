@@ -60,7 +60,8 @@ export const inspectVolume = async (
   settings: AgentConfiguration,
 ): Promise<Observation> => {
   refuseUnusableSeedSource(volume);
-  return observe(host, volume, await usableDisk(host, volume, settings));
+  const disk = await usableDisk(host, volume, settings);
+  return observe(host, volume, disk, settings.volumes.legacyProfiles);
 };
 
 /** Throws the table's refusal, what the key service said, or the guard's objection. The caller wipes the proof. */
@@ -82,7 +83,11 @@ export const prepareVolume = async (
       seedWasRewrapped: outcome.kind === 'opens' && isNewWrapping(proof, observation),
       opensWithPrevious: proof.renewal !== null,
     };
-    const plan = await guardPlan(host, planVolume(volume, observation, proven, newIdentities(host)));
+    const plan = await guardPlan(
+      host,
+      planVolume(volume, observation, proven, newIdentities(host)),
+      settings.volumes.legacyProfiles,
+    );
     return { volume, observation, plan, proof, keyAskedAtMs: proof.obtained?.askedAtMs ?? null };
   } catch (error) {
     await discard(host, settings, volume, proof);

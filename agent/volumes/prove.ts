@@ -8,12 +8,13 @@ import type { ObtainedSeed } from '../kms/obtain-seed.ts';
 import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { dropHeader } from './close-volume.ts';
-import { complaintOf, cryptsetupMeaning, luksOpen } from './commands.ts';
+import { findOpening } from './find-opening.ts';
 import type { GatedHeader } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
 import { headerPath, onDevice, writeHeaderFile } from './header-file.ts';
+import { proveLuks1 } from './luks1-prove.ts';
 import { guidsOf, type Observation } from './observation.ts';
-import { candidateSchemes, derivePassphrase, mixesOf, type Seeds } from './passphrase.ts';
+import { derivePassphrase, type Seeds } from './passphrase.ts';
 import type { Outcome } from './scenarios.ts';
 import { type Binding, macMatches, type Scheme } from './token.ts';
 
@@ -95,47 +96,6 @@ const obtainStored = async (stored: readonly string[], obtain: ObtainSeed): Prom
   throw new TypeError('a scenario with a stored seed came without one');
 };
 
-const triesLimitMs = 120_000;
-
-interface Opening {
-  readonly seeds: Seeds;
-  readonly scheme: Scheme;
-  /** False when a previousSeed is among the seeds. */
-  readonly isCurrent: boolean;
-}
-
-/** Tries the mixes of seeds and the candidate schemes on H. A recorded scheme is the only candidate. */
-const findOpening = async (
-  host: Host,
-  volume: ContractVolume,
-  header: GatedHeader,
-  seed3: Secret | null,
-  tested: { readonly file: string; readonly device: string },
-): Promise<Opening> => {
-  const recorded = header.token?.scheme;
-  const schemes = recorded === undefined ? candidateSchemes(seed3 !== null) : [recorded];
-  const keyslot = header.token?.keyslot ?? null;
-  const started = host.clock.monotonicMs();
-  for (const { env, workload, isCurrent } of mixesOf(volume)) {
-    const seeds = { env, workload, kms: seed3 };
-    for (const scheme of schemes) {
-      if (host.clock.monotonicMs() - started > triesLimitMs)
-        throw new AgentError('LUKS_OPEN_FAILED', {
-          volume: volume.key,
-          detail: 'trying all derivations took too long',
-        });
-      const passphrase = derivePassphrase(seeds, scheme);
-      const test = luksOpen({ header: tested.file, device: tested.device, name: null, keyslot }, passphrase);
-      const result = await host.run(test).finally(() => passphrase.wipe());
-      const meaning = cryptsetupMeaning(result.exit);
-      if (meaning === 'done') return { seeds, scheme, isCurrent };
-      if (meaning !== 'wrongPassphrase')
-        throw new AgentError('LUKS_OPEN_FAILED', { volume: volume.key, detail: `cryptsetup ${complaintOf(result)}` });
-    }
-  }
-  throw new AgentError('LUKS_OPEN_FAILED', { volume: volume.key, detail: 'the seeds do not open it' });
-};
-
 /** Throws what a token, or its absence, says against opening the volume with these seeds. */
 const insistBound = (
   volume: ContractVolume,
@@ -178,8 +138,8 @@ const copyHeader = async (
 /**
  * For a volume that exists: the seeds, or a mix with a previousSeed, must open a keyslot of the header copy, and the
  * token's binding must hold. A third seed that joins two is only asked for when the two open the volume. Leaves H at
- * headerPath(run, volume) for the plan to use, unless it throws: LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY, VOLUME_BINDING_BROKEN
- * and what `obtain` throws.
+ * headerPath(run, volume) for the plan to use, unless it throws: LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY, VOLUME_BINDING_BROKEN,
+ * for LUKS1 VOLUME_LUKS1_UNCHANGED, and what `obtain` throws.
  */
 export const proveOpening = async (
   host: Host,
@@ -189,6 +149,7 @@ export const proveOpening = async (
   run: string,
   obtain: ObtainSeed,
 ): Promise<Proof> => {
+  if (observation.luks1 !== null) return proveLuks1(host, volume, observation.luks1, observation, run);
   const header = observation.header?.gated;
   if (header === undefined) throw new TypeError('a scenario that opens came without a gated header');
   const stored = outcome.seeds === 3 && !outcome.rekeys;
@@ -197,8 +158,8 @@ export const proveOpening = async (
   try {
     insistBound(volume, header, obtained?.seed3 ?? null, guidsOf(observation));
     const present = await copyHeader(host, volume.key, run, observation);
-    const tested = { file: headerPath(run, volume.key), device: observation.target.path };
-    const { seeds, scheme, isCurrent } = await findOpening(host, volume, header, obtained?.seed3 ?? null, tested);
+    const tested = { file: headerPath(run, volume.key), device: observation.target.path, type: 'luks2' } as const;
+    const { seeds, scheme, isCurrent } = await findOpening(host, volume, header.token, obtained?.seed3 ?? null, tested);
     obtained ??= outcome.rekeys ? await obtain(null) : null;
     const passphrase = derivePassphrase(seeds, scheme);
     const wanted = { env: volume.envSeed, workload: volume.workloadSeed, kms: obtained?.seed3 ?? null };

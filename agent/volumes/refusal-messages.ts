@@ -98,6 +98,23 @@ export const refusalMessages = {
     userAction: 'put the kms details of this volume back into the contract',
     exit: 1,
   }),
+  VOLUME_LUKS1_WITH_KMS: message<Refused>({
+    id: 'TSD07035E',
+    component: 'hpcr-disk-mount',
+    text: ({ volume }) =>
+      `volume ${volume} is LUKS1 and has kms details or a wrapped seed: LUKS1 volumes are opened with two seeds only`,
+    systemAction: 'the disk was not touched',
+    userAction: 'remove the kms details if the seeds alone open it, and move the data to a new volume with kms details',
+    exit: 1,
+  }),
+  VOLUME_LUKS1_UNCHANGED: message<Refused>({
+    id: 'TSD07036E',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, detail }) => `volume ${volume} is LUKS1, which is never changed: ${detail}`,
+    systemAction: 'the disk was not touched; it opens with the seeds it was made with',
+    userAction: 'put the old seed back into seed, or move the data to a new volume',
+    exit: 1,
+  }),
   VOLUME_DISK_TOO_SMALL: message<Refused>({
     id: 'TSD07023E',
     component: 'hpcr-disk-mount',

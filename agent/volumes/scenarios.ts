@@ -31,7 +31,8 @@ export type ScenarioName =
   | 'format-stored-seed'
   | 'migrate'
   | 'migrate-and-format'
-  | 'legacy-whole-disk';
+  | 'legacy-whole-disk'
+  | 'open-luks1';
 
 export type RefusalName =
   | 'VOLUME_SEED_SOURCE_NOT_BUILT'
@@ -44,7 +45,8 @@ export type RefusalName =
   | 'VOLUME_METADATA_MISSING'
   | 'VOLUME_STATE_CONTRADICTORY'
   | 'VOLUME_KMS_NOT_WANTED'
-  | 'VOLUME_KMS_NEEDED';
+  | 'VOLUME_KMS_NEEDED'
+  | 'VOLUME_LUKS1_WITH_KMS';
 
 export type Outcome =
   /** Makes a new volume on a disk proven empty. `storedSeed`: with the third seed that is stored there already. */
@@ -86,6 +88,8 @@ const refuses = (refusal: RefusalName, scenario: string): Outcome => ({ kind: 'r
 const unpartitioned: readonly Partitioning[] = ['none', 'halfWritten'];
 const ours: readonly Partitioning[] = ['none', 'halfWritten', 'two'];
 const usable: readonly TargetFact[] = ['blank', 'formatting', 'luks'];
+/** Encrypted already; whatever a row does with the first, the second is only opened. */
+const encrypted: readonly TargetFact[] = ['luks', 'luks1'];
 const empty: readonly TargetFact[] = ['blank', 'formatting'];
 const withKms: readonly KmsFact[] = ['one', 'several'];
 
@@ -106,8 +110,9 @@ export const table: readonly Row[] = [
   row({ partitioning: unpartitioned, kms: ['none'], target: ['blank'] }, formats('fresh', 2, { partitions: true })),
   row({ partitioning: unpartitioned, kms: withKms, target: ['blank'] }, formats('fresh-kms', 3, { partitions: true })),
   row({ partitioning: ['none'], kms: ['none'], target: ['luks'] }, opens('legacy-whole-disk', 2)),
+  row({ partitioning: ['none'], kms: ['none'], target: ['luks1'] }, opens('open-luks1', 2)),
   row(
-    { partitioning: ['none'], kms: withKms, target: ['luks'] },
+    { partitioning: ['none'], kms: withKms, target: encrypted },
     refuses('VOLUME_KMS_NOT_WANTED', 'whole-disk LUKS with kms details'),
   ),
   row(
@@ -115,22 +120,31 @@ export const table: readonly Row[] = [
     refuses('VOLUME_STATE_CONTRADICTORY', 'formatting mark without partitions'),
   ),
   row(
-    { partitioning: ['halfWritten'], target: ['luks'] },
+    { partitioning: ['halfWritten'], target: encrypted },
     refuses('VOLUME_STATE_CONTRADICTORY', 'half-written partition table over LUKS'),
   ),
 
   row(
-    { partitioning: ['two'], seed: ['bad', 'unreadable'], target: usable },
+    { partitioning: ['two'], seed: ['bad', 'unreadable'], target: [...empty, ...encrypted] },
     refuses('VOLUME_SEED_UNUSABLE', 'stored seed unusable'),
   ),
   row(
-    { partitioning: ['two'], seed: ['no-fs'], target: ['luks'] },
+    { partitioning: ['two'], seed: ['no-fs'], target: encrypted },
     refuses('VOLUME_METADATA_MISSING', 'metadata partition without a file system'),
   ),
   row({ partitioning: ['two'], seed: ['none', 'no-fs'], kms: ['none'], target: empty }, formats('format', 2)),
   row({ partitioning: ['two'], seed: ['none'], kms: ['none'], target: ['luks'] }, opens('open', 2)),
+  row({ partitioning: ['two'], seed: ['none'], kms: ['none'], target: ['luks1'] }, opens('open-luks1', 2)),
   row({ partitioning: ['two'], seed: ['none', 'no-fs'], kms: withKms, target: empty }, formats('format-kms', 3)),
   row({ partitioning: ['two'], seed: ['none'], kms: withKms, target: ['luks'] }, opens('rekey', 3, { rekeys: true })),
+  row(
+    { partitioning: ['two'], seed: ['none'], kms: withKms, target: ['luks1'] },
+    refuses('VOLUME_LUKS1_WITH_KMS', 'LUKS1 with kms details'),
+  ),
+  row(
+    { partitioning: ['two'], seed: ['present'], target: ['luks1'] },
+    refuses('VOLUME_LUKS1_WITH_KMS', 'LUKS1 with a stored seed'),
+  ),
   row(
     { partitioning: ['two'], seed: ['present'], kms: ['none'], target: usable },
     refuses('VOLUME_KMS_NEEDED', 'kms details are needed'),

@@ -2,9 +2,10 @@
  * Puts a rewrapped seed into a volume's header: a token-only commit. The MAC does not cover the wrapped seed, so
  * seed3 is not needed and never in memory here. The keyfile of the metadata partition follows as a mirror.
  */
+import type { LegacyProfile } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
-import { gateHeader } from './gate.ts';
+import { gateHeader, legacyOf } from './gate.ts';
 import { planHeaderCommit, writeInOrder } from './header-commit.ts';
 import { onDevice, withToken } from './header-file.ts';
 import { readLuksHeader } from './luks-header.ts';
@@ -12,14 +13,20 @@ import { writeMirror } from './mirror.ts';
 import type { ProtectedVolume } from './stored-seed.ts';
 import { withVolumeLock } from './volume-lock.ts';
 
-const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string, keyVersion: string): Promise<void> => {
+const commitToken = async (
+  host: Host,
+  volume: ProtectedVolume,
+  wrapped: string,
+  keyVersion: string,
+  legacy: readonly LegacyProfile[],
+): Promise<void> => {
   const fail = (detail: string, cause?: unknown): AgentError =>
     new AgentError('VOLUME_COMMIT_FAILED', { volume: volume.key, detail }, { cause });
   const device = await host.disks.open(volume.device, 'write');
   try {
     const found = await readLuksHeader(device.read, device.sizeBytes);
     if (found.kind !== 'luks2') throw fail(`the header on the disk is ${found.kind}`);
-    const gate = gateHeader(found.current);
+    const gate = gateHeader(found.current, legacy);
     if (gate.kind === 'refused') throw fail(gate.reason);
     const { token, copy } = gate.header;
     if (copy.uuid !== volume.luksUuid || token === null || token.stored === null || token.volume !== volume.key)
@@ -33,7 +40,7 @@ const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string,
     await writeInOrder(device, planHeaderCommit(present, image));
     const after = await readLuksHeader(device.read, device.sizeBytes);
     const same = after.kind === 'luks2' && after.current.sequence === copy.sequence + 1n;
-    const again = same ? gateHeader(after.current) : null;
+    const again = same ? gateHeader(after.current, legacyOf(gate.header)) : null;
     if (again?.kind !== 'passed' || again.header.token?.stored?.wrapped !== wrapped)
       throw fail('the new header does not read back as written');
   } finally {
@@ -42,16 +49,17 @@ const commitToken = async (host: Host, volume: ProtectedVolume, wrapped: string,
 };
 
 /**
- * Stores `wrapped` for `volume`: header first (the authority), then the mirror, whose failure is journalled only. Throws
- * VOLUME_COMMIT_FAILED, VOLUME_LOCKED.
+ * Stores `wrapped` for `volume`: header first (the authority), then the mirror, whose failure is journalled only. `legacy` is
+ * `volumes.legacyProfiles`. Throws VOLUME_COMMIT_FAILED, VOLUME_LOCKED.
  */
 export const storeSeed = async (
   host: Host,
   volume: ProtectedVolume,
   wrapped: string,
   keyVersion: string,
+  legacy: readonly LegacyProfile[] = [],
 ): Promise<void> =>
   withVolumeLock(host, volume.luksUuid, volume.key, async () => {
-    await commitToken(host, volume, wrapped, keyVersion);
+    await commitToken(host, volume, wrapped, keyVersion, legacy);
     if (volume.metadataDevice !== null) await writeMirror(host, volume.key, volume.metadataDevice, wrapped);
   });

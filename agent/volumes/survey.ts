@@ -4,18 +4,28 @@
  */
 import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
+import type { DataSegment } from './ciphers.ts';
+import type { GatedHeader } from './gate.ts';
+import type { GatedLuks1 } from './luks1-gate.ts';
 import type { Observation, PlannableObservation } from './observation.ts';
 import { decide, type NewIdentities, type Plan, type PlannedVolume, type ProvenFacts, planVolume } from './plan.ts';
 
+type KeptSegment = Pick<DataSegment, 'offsetBytes' | 'sectorBytes' | 'cipher' | 'keyBytes'>;
+
 /** An observation without the wrapped seeds and without the bytes of the header. */
 export type KeptObservation = Omit<PlannableObservation, 'header' | 'seed'> & {
+  readonly luks1: {
+    readonly uuid: string;
+    readonly keyslots: readonly string[];
+    readonly segment: KeptSegment;
+  } | null;
   readonly header: {
     readonly gated: {
       readonly uuid: string;
       readonly sequence: string;
-      readonly profile: 'triseed' | 'compat-hpcr';
+      readonly profile: GatedHeader['profile'];
       readonly keyslots: readonly { readonly id: string; readonly kdf: string; readonly ours: boolean }[];
-      readonly segment: { readonly offsetBytes: number; readonly sectorBytes: number; readonly keyBytes: number };
+      readonly segment: KeptSegment;
       readonly token: { readonly volume: string; readonly scheme: string; readonly keyVersion: string | null } | null;
     };
     readonly primaryIsCurrent: boolean;
@@ -67,11 +77,18 @@ const keptHeader = (header: NonNullable<Observation['header']>): NonNullable<Kep
   return { gated, primaryIsCurrent, secondaryIsCurrent };
 };
 
+const keptLuks1 = ({ copy, keyslots, segment }: GatedLuks1): NonNullable<KeptObservation['luks1']> => ({
+  uuid: copy.uuid,
+  keyslots: keyslots.map(({ id }) => id),
+  segment,
+});
+
 export const keptObservation = (observation: Observation): KeptObservation => {
   const { fact, mirrorIsCurrent, wrapped } = observation.seed;
   return {
     ...observation,
     header: observation.header && keptHeader(observation.header),
+    luks1: observation.luks1 && keptLuks1(observation.luks1),
     seed: { fact, mirrorIsCurrent, wrappedSeeds: wrapped.length },
   };
 };
@@ -87,7 +104,10 @@ const plannedVolume = ({ kmsEntries, rolls: _, ...volume }: KeptVolume): Planned
 });
 
 /** Everything that could turn out when the key service and the seeds are asked. */
-const branches = ({ volume }: Survey): readonly { readonly when: string; readonly proven: ProvenFacts }[] => [
+const branches = ({
+  volume,
+  observation,
+}: Survey): readonly { readonly when: string; readonly proven: ProvenFacts }[] => [
   {
     when: 'seeds and root key are as they were',
     proven: { seedWasRewrapped: false, opensWithPrevious: false },
@@ -96,7 +116,8 @@ const branches = ({ volume }: Survey): readonly { readonly when: string; readonl
     when: 'the stored seed has to be wrapped anew',
     proven: { seedWasRewrapped: true, opensWithPrevious: false },
   },
-  ...(volume.rolls
+  // LUKS1 is never changed, so no seed of it is rolled.
+  ...(volume.rolls && observation.luks1 === null
     ? [
         {
           when: 'only a previous seed opens it',
@@ -145,6 +166,6 @@ export const refusalAmong = (surveys: readonly Survey[]): AgentError | null => {
     });
   const [shared] = groups(({ observation }) => observation.disk.path);
   if (shared !== undefined) return new AgentError('VOLUME_DISK_SHARED', { volumes: shared.volumes, path: shared.key });
-  const [copied] = groups(({ observation }) => observation.header?.gated.uuid);
+  const [copied] = groups(({ observation: { header, luks1 } }) => (header?.gated ?? luks1)?.uuid);
   return copied === undefined ? null : new AgentError('VOLUME_COPIED', { volumes: copied.volumes, uuid: copied.key });
 };

@@ -36,7 +36,9 @@ const prove = async (
   offline: boolean,
 ): Promise<Finding> => {
   const outcome = decide(volume, observation);
-  const guarded = (proven: ProvenFacts) => guardPlan(view, planVolume(volume, observation, proven, identities));
+  const { legacyProfiles } = preparation.settings.volumes;
+  const guarded = (proven: ProvenFacts) =>
+    guardPlan(view, planVolume(volume, observation, proven, identities), legacyProfiles);
   if (outcome.kind === 'formats' || (offline && volume.kms.length > 0)) {
     await guarded(nothingProven);
     return { kind: 'notAsked' };

@@ -65,7 +65,8 @@ export const zeroDevice = async (device: BlockDevice, progress: (bytes: number) 
 const nameAt = async (read: ReadAt, sizeBytes: number): Promise<string | null> => {
   const header = await readLuksHeader(read, sizeBytes);
   if (header.kind === 'luks2') {
-    const gate = gateHeader(header.current);
+    // Only its name is asked for: no setting decides whether it has one.
+    const gate = gateHeader(header.current, ['cbc-essiv']);
     return gate.kind === 'passed' ? (gate.header.token?.volume ?? null) : null;
   }
   return sizeBytes < markerBytes ? null : (parseMarker(await read(0, markerBytes))?.volume ?? null);

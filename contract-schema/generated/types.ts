@@ -885,7 +885,7 @@ export interface VolumesConfiguration {
    */
   deviceWaitSeconds?: number;
   /**
-   * Old LUKS forms that may be opened
+   * Old LUKS forms that may be opened, beside those that always may: luks1 (never changed, two seeds only), cbc-essiv (aes-cbc-essiv:sha256)
    *
    * Items: One old form
    */

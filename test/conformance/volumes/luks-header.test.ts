@@ -44,7 +44,7 @@ t.test('reads both copies of what cryptsetup formats, and the gate knows our pro
     t.match(gate, {
       kind: 'passed',
       header: {
-        segment: { offsetBytes: 16_777_216, sectorBytes: 4096, keyBytes: 64 },
+        segment: { offsetBytes: 16_777_216, sectorBytes: 4096, cipher: 'aes-xts-plain64', keyBytes: 64 },
         keyslots: [{ id: '0', kdf, ours: true }],
         token: null,
       },

@@ -3,7 +3,8 @@
  * write any of these.
  */
 import t from 'tap';
-import { type GateResult, gateHeader } from '../../../agent/volumes/gate.ts';
+import type { LegacyProfile } from '../../../agent/configuration.ts';
+import { type GateResult, gateHeader, legacyOf } from '../../../agent/volumes/gate.ts';
 import {
   argon2id,
   copyIn,
@@ -19,10 +20,14 @@ import {
 
 type Edit = (json: Loose) => void;
 
-const gate = async (edit: Edit, fields: Parameters<typeof headerBytes>[1] = {}): Promise<GateResult> => {
+const gate = async (
+  edit: Edit,
+  fields: Parameters<typeof headerBytes>[1] = {},
+  legacy?: readonly LegacyProfile[],
+): Promise<GateResult> => {
   const json = headerJson();
   edit(json);
-  return gateHeader(await copyIn(headerBytes(json, fields)));
+  return gateHeader(await copyIn(headerBytes(json, fields)), legacy);
 };
 
 /** Puts `value` where `path` leads, dots between the names; undefined removes the field. */
@@ -71,7 +76,7 @@ t.test('what the agent makes passes, with everything it knows of it', async (t) 
   t.strictSame(header, {
     profile: 'triseed',
     keyslots: [{ id: '0', areaOffsetBytes: 32_768, areaSizeBytes: 258_048, kdf: 'pbkdf2', ours: true }],
-    segment: { offsetBytes: 16_777_216, sectorBytes: 4096, keyBytes: 64 },
+    segment: { offsetBytes: 16_777_216, sectorBytes: 4096, cipher: 'aes-xts-plain64', keyBytes: 64 },
     token: {
       volume: 'data',
       scheme: 'interim',
@@ -268,6 +273,66 @@ t.test('keyslot areas: in any order, and never over each other or anything else'
     ['an area that ends in the data', both(at('config.keyslots_size', '258048'), place('0', first + 4096)), 'refused'],
   ];
   for (const [name, edit, kind] of cases) t.match(await gate(edit), { kind }, name);
+});
+
+/** A header as `cryptsetup luksFormat --cipher aes-cbc-essiv:sha256` makes it, with a key of 128 or 256 bits. */
+const essiv = (keyBytes: number, data = 'aes-cbc-essiv:sha256', area = data, areaKeyBytes = keyBytes): Edit =>
+  both(
+    at(segment('encryption'), data),
+    at(slot('key_size'), keyBytes),
+    at(slot('area.encryption'), area),
+    at(slot('area.key_size'), areaKeyBytes),
+    at(slot('area.size'), String(Math.ceil((keyBytes * 4000) / 4096) * 4096)),
+  );
+const xts = 'aes-xts-plain64';
+const cbc = 'aes-cbc-essiv:sha256';
+
+t.test('cbc-essiv: by its name in the setting, and nothing else with it', async (t) => {
+  const cases: readonly (readonly [string, Edit, GateResult['kind']])[] = [
+    ['256 bits', essiv(32), 'passed'],
+    ['128 bits', essiv(16), 'passed'],
+    ['192 bits', essiv(24), 'refused'],
+    ['512 bits', essiv(64), 'refused'],
+    ['data only', essiv(32, cbc, xts, 64), 'passed'],
+    ['keyslot only', essiv(64, xts, cbc, 32), 'passed'],
+    ['keyslot only, with the key size of XTS', essiv(64, xts, cbc, 64), 'refused'],
+    ['XTS with the key size of CBC', essiv(16, xts), 'refused'],
+    ['XTS keyslot with the key size of CBC', essiv(32, cbc, xts, 16), 'refused'],
+    ['a plain IV', essiv(32, 'aes-cbc-plain64'), 'refused'],
+    ['a plain IV of the keyslot', essiv(32, cbc, 'aes-cbc-plain64'), 'refused'],
+    ['another hash', essiv(32, 'aes-cbc-essiv:sha1'), 'refused'],
+    ['another block cipher', essiv(32, 'serpent-cbc-essiv:sha256'), 'refused'],
+    ['no cipher', essiv(32, 'cipher_null-ecb'), 'refused'],
+    ['no cipher over the keyslot', essiv(32, cbc, 'cipher_null-ecb'), 'refused'],
+    ['an area for another key', both(essiv(16), at(slot('area.size'), '131072')), 'refused'],
+    ['costly', both(essiv(32), at(slot('kdf.iterations'), 20_000_001)), 'refused'],
+  ];
+  for (const [name, edit, kind] of cases) {
+    t.match(await gate(edit, {}, ['cbc-essiv']), { kind }, name);
+    t.match(await gate(edit, {}, ['luks1', 'cbc-essiv']), { kind }, `${name}, LUKS1 allowed too`);
+    t.match(await gate(edit), { kind: 'refused' }, `${name}: not without the setting`);
+    t.match(await gate(edit, {}, ['luks1']), { kind: 'refused' }, `${name}: not with another setting`);
+  }
+  t.match(await gate(essiv(32), {}, ['cbc-essiv']), {
+    header: {
+      profile: 'cbc-essiv',
+      segment: { cipher: cbc, keyBytes: 32, sectorBytes: 4096 },
+      keyslots: [{ ours: false }],
+    },
+  });
+});
+
+t.test('what the setting allows never carries our profile, and is gated again under the same setting', async (t) => {
+  const legacy = ['cbc-essiv'] as const;
+  for (const [name, edit, profile] of [
+    ['data', both(withToken, essiv(32)), 'cbc-essiv'],
+    ['one keyslot', both(withToken, essiv(64, xts, cbc, 32)), 'cbc-essiv'],
+    ['none of it', withToken, 'triseed'],
+  ] as const) {
+    const found = await gate(edit, {}, legacy);
+    t.match(found, { kind: 'passed', header: { profile } }, name);
+    if (found.kind === 'passed') t.strictSame(legacyOf(found.header), profile === 'cbc-essiv' ? legacy : [], name);
+  }
 });
 
 t.test('tokens: ours, once', async (t) => {

@@ -9,6 +9,7 @@ import { renderOurTable } from '../../../agent/volumes/partition-table.ts';
 import type { Plan, Step } from '../../../agent/volumes/plan.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
 import { headerBytes, headerJson } from '../../fakes/luks-header.ts';
+import { luks1Bytes, luks1Fields } from '../../fakes/luks1-header.ts';
 
 const guids = {
   diskGuid: '11111111-1111-4111-8111-111111111111',
@@ -352,6 +353,7 @@ const clear: Sight = {
   sizeBytes,
   hidden: null,
   opensSafely: true,
+  luks1: false,
   growsTo: null,
   serial: 'data',
   metadata: null,
@@ -366,6 +368,8 @@ t.test('each objection by itself, with nothing else to object to', async (t) => 
     [opens, { blank: false, signatures: ['crypto_LUKS'], hidden: 'x', sizeBytes: 1, metadata: 'scrap' }, false],
     [formats, { blank: false, markedForThis: true, signatures: ['crypto_LUKS'], hidden: 'x' }, false],
     [formats, { opensSafely: false }, false],
+    [opens, { luks1: true }, false],
+    [{ ...opens, steps: [grow, ...opening] }, { luks1: true, growsTo: sizeBytes - mebibyte }, false],
     [formats, { metadata: 'blank' }, false],
     [formats, { metadata: 'ours' }, false],
     [formats, { readOnly: true }, true],
@@ -395,6 +399,53 @@ t.test('each objection by itself, with nothing else to object to', async (t) => 
     const alone = objection({ ...opens, steps: [step] }, clear);
     t.equal(alone !== null, step.do !== 'open', `${step.do} is ${step.do === 'open' ? 'not ' : ''}destructive`);
   }
+});
+
+t.test('LUKS1: whatever a plan says, its header and what lies beside it stay as they are', async (t) => {
+  const made = make();
+  const opens = made.onData(opening);
+  const steps: readonly Step[] = [
+    { do: 'mend-header' },
+    { do: 'commit-token' },
+    { do: 'commit-header' },
+    { do: 'make-metadata' },
+    { do: 'change-passphrase', kdf: 'argon2id', why: 'roll' },
+    { do: 'change-passphrase', kdf: 'pbkdf2', why: 'rekey' },
+    ...partitioning.slice(0, 2),
+  ];
+  for (const step of steps)
+    t.type(objection({ ...opens, steps: [step, ...opening] }, { ...clear, luks1: true }), 'string', step.do);
+  for (const step of steps.slice(0, 6)) t.equal(objection({ ...opens, steps: [step, ...opening] }, clear), null);
+});
+
+t.test('LUKS1 on the disk is judged under the setting', async (t) => {
+  const data: readonly Bytes[] = [[0, luks1Bytes(luks1Fields())]];
+  const null1 = luks1Bytes({ ...luks1Fields(), cipherName: 'cipher_null', cipherMode: 'ecb' });
+  const refused = { code: 'VOLUME_GUARD_OBJECTS' };
+  const made = make({ data });
+  const wanted = made.onData(opening);
+  t.equal(await guardPlan(made.host, wanted, ['luks1']), wanted);
+  t.equal(made.counted.closed, made.counted.opened, 'no device is left open');
+  await t.rejects(guardPlan(made.host, wanted), refused, 'not without it');
+  await t.rejects(guardPlan(made.host, wanted, ['cbc-essiv']), refused, 'not with another one');
+  const mending = made.onData([{ do: 'mend-header' }, ...opening]);
+  await t.rejects(guardPlan(made.host, mending, ['luks1']), refused, 'opened only');
+  const forged = make({ data: [[0, null1]] });
+  await t.rejects(guardPlan(forged.host, forged.onData(opening), ['luks1']), refused, 'a null cipher');
+  const small = make({ data, dataBytes: 4096 * 512 });
+  await t.rejects(guardPlan(small.host, small.onData(opening), ['luks1']), refused, 'no room for data');
+});
+
+t.test('cbc-essiv on the disk is judged under the setting', async (t) => {
+  const json = headerJson();
+  json.segments['0'].encryption = 'aes-cbc-essiv:sha256';
+  json.keyslots['0'].key_size = 32;
+  json.keyslots['0'].area.size = '131072';
+  const made = make({ data: [[0, headerBytes(json)]] });
+  const wanted = made.onData([{ do: 'mend-header' }, ...opening]);
+  t.equal(await guardPlan(made.host, wanted, ['cbc-essiv']), wanted, 'LUKS2 is LUKS2');
+  await t.rejects(guardPlan(made.host, wanted), { code: 'VOLUME_GUARD_OBJECTS' });
+  await t.rejects(guardPlan(made.host, wanted, ['luks1']), { code: 'VOLUME_GUARD_OBJECTS' });
 });
 
 for (const [name, world, plan] of allowed)

@@ -15,7 +15,7 @@ const record = {
 
 const header = {
   copy: { uuid: record.luksUuid },
-  segment: { offsetBytes: 16_777_216, sectorBytes: 4096, keyBytes: 64 },
+  segment: { offsetBytes: 16_777_216, sectorBytes: 4096, cipher: 'aes-xts-plain64', keyBytes: 64 },
 } as GatedHeader;
 
 const table = `0 284672 crypt aes-xts-plain64 :64:logon:cryptsetup:${record.luksUuid}-d0 0 254:18 32768 1 sector_size:4096`;

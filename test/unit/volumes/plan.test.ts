@@ -42,6 +42,7 @@ const observation = (changes: Partial<Observation> = {}): Observation => ({
   growsTo: null,
   target: { fact: 'blank', path: '/dev/vdb', sizeBytes: 200 << 20, detail: '' },
   header: null,
+  luks1: null,
   seed: { fact: 'none', wrapped: [], mirrorIsCurrent: true },
   ...changes,
 });
@@ -104,6 +105,33 @@ t.test('a header with a stale place is mended before the volume is mounted', asy
   t.equal(plan(torn), 'mend-header open mount');
   t.equal(plan({ ...torn, primaryIsCurrent: true, secondaryIsCurrent: false }), 'mend-header open mount');
   t.equal(plan({ ...torn, gated: { token: null } as GatedHeader }), 'open mount', 'made elsewhere: left as it is');
+});
+
+t.test('LUKS1 is opened with two seeds, and nothing else becomes of it', async (t) => {
+  const luks1 = { profile: 'luks1', token: null } as unknown as Observation['luks1'];
+  const target = { fact: 'luks1', path: '/dev/vdb', sizeBytes: 200 << 20, detail: '' } as const;
+  const whole = observation({ target, luks1 });
+  const onData = observation({ ...luksOnData(null), header: null, luks1, target: { ...target, path: '/dev/vdb2' } });
+  for (const found of [whole, onData]) {
+    const plan = planVolume(volume(), found, same, identities);
+    t.equal(stepsOf(plan), 'open mount');
+    t.match(plan, { scenario: 'open-luks1', seeds: 2, kind: 'opens' });
+    t.throws(() => planVolume(volume(), found, { ...same, opensWithPrevious: true }, identities), {
+      code: 'VOLUME_LUKS1_UNCHANGED',
+    });
+    t.throws(() => planVolume(volume({ intent: 'create' }), found, same, identities), {
+      code: 'VOLUME_INTENT_REFUSED',
+    });
+  }
+  t.equal(
+    stepsOf(planVolume(volume(), { ...onData, growsTo: 400 << 20 }, same, identities)),
+    'grow-partition open mount',
+  );
+  const owner = volume({ kms: [kmsEntry] });
+  const seed = { fact: 'present', wrapped: ['w'], mirrorIsCurrent: true } as const;
+  t.throws(() => planVolume(owner, onData, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
+  t.throws(() => planVolume(owner, { ...onData, seed }, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
+  t.throws(() => planVolume(volume(), { ...onData, seed }, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
 });
 
 t.test('a metadata partition is made when a cut prevented it, and never over something foreign', async (t) => {
@@ -207,6 +235,7 @@ t.test('the guard objects by what it sees, whatever the table said', async (t) =
     sizeBytes: 200 << 20,
     hidden: null,
     opensSafely: true,
+    luks1: false,
     growsTo: null,
     serial: 'data',
     metadata: null,

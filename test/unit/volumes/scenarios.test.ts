@@ -25,7 +25,7 @@ t.test('exactly one row matches every combination of facts', async (t) => {
     const found = table.filter((row) => matches(row, facts));
     if (found.length !== 1) t.fail(`${found.length} rows match`, { facts, found });
   }
-  t.equal(combinations, 2 * 7 * 5 * 3 * 5);
+  t.equal(combinations, 2 * 7 * 5 * 3 * 6);
 });
 
 t.test('every row can be reached', async (t) => {
@@ -61,10 +61,13 @@ const expected = ({ seedSource, partitioning, seed, kms, target }: Facts): strin
     if (target === 'formatting') return 'VOLUME_STATE_CONTRADICTORY';
     if (target === 'blank') return withKms ? 'fresh-kms: partition, format, 3' : 'fresh: partition, format, 2';
     if (partitioning === 'halfWritten') return 'VOLUME_STATE_CONTRADICTORY';
+    if (target === 'luks1' && !withKms) return 'open-luks1: open, 2';
     return withKms ? 'VOLUME_KMS_NOT_WANTED' : 'legacy-whole-disk: open, 2';
   }
   if (seed === 'bad' || seed === 'unreadable') return 'VOLUME_SEED_UNUSABLE';
-  if (target === 'luks') {
+  if (target === 'luks1' && seed !== 'no-fs')
+    return withKms || seed === 'present' ? 'VOLUME_LUKS1_WITH_KMS' : 'open-luks1: open, 2';
+  if (target === 'luks' || target === 'luks1') {
     if (seed === 'no-fs') return 'VOLUME_METADATA_MISSING';
     if (seed === 'none') return withKms ? 'rekey: join a third, 3' : 'open: open, 2';
     if (!withKms) return 'VOLUME_KMS_NEEDED';

@@ -39,6 +39,7 @@ const blank: Observation = {
   growsTo: null,
   target: { fact: 'blank', path: '/dev/vdb', sizeBytes: 10 * 2 ** 30, detail: 'all sampled bytes are zero' },
   header: null,
+  luks1: null,
   seed: { fact: 'none', wrapped: [], mirrorIsCurrent: true },
 };
 const mebibytes = (count: number): number => count * 2 ** 20;
@@ -52,7 +53,7 @@ const gated = {
   copy: { uuid: guid('1'), sequence: 7n, bytes: Buffer.from('planted-header-bytes'), json: {} },
   profile: 'triseed',
   keyslots: [{ id: '0', areaOffsetBytes: 32768, areaSizeBytes: 258048, kdf: 'pbkdf2', ours: true }],
-  segment: { offsetBytes: mebibytes(16), sectorBytes: 4096, keyBytes: 64 },
+  segment: { offsetBytes: mebibytes(16), sectorBytes: 4096, cipher: 'aes-xts-plain64', keyBytes: 64 },
   token: { volume: 'data', scheme: 'interim', keyslot: '0', stored },
 } as unknown as GatedHeader;
 const opened: Observation = {
@@ -64,6 +65,23 @@ const opened: Observation = {
   target: { fact: 'luks', path: '/dev/vdb2', sizeBytes: mebibytes(900), detail: 'LUKS2 triseed' },
   header: { gated, primaryIsCurrent: true, secondaryIsCurrent: true },
   seed: { fact: 'present', wrapped: [stored.wrapped], mirrorIsCurrent: true },
+};
+
+const luks1: Observation = {
+  ...blank,
+  target: { ...blank.target, fact: 'luks1', detail: 'LUKS1 aes-xts-plain64' },
+  luks1: {
+    profile: 'luks1',
+    copy: { uuid: guid('8'), bytes: Buffer.from('planted-header-bytes') },
+    keyslots: [{ id: '0', area: { offset: 4096, length: 256_000 } }],
+    segment: { offsetBytes: mebibytes(2), sectorBytes: 512, cipher: 'aes-xts-plain64', keyBytes: 64 },
+    token: null,
+  } as unknown as Observation['luks1'],
+};
+const essiv = {
+  ...gated,
+  profile: 'cbc-essiv',
+  segment: { ...gated.segment, cipher: 'aes-cbc-essiv:sha256', keyBytes: 32 },
 };
 
 const identities = { diskGuid: guid('2'), metadataGuid: guid('3'), dataGuid: guid('4'), luksUuid: guid('5') };
@@ -87,6 +105,8 @@ const samples: Readonly<Record<string, Survey>> = {
   proven: survey(opened, three, { finding: { kind: 'proven', seedWasRewrapped: true, opensWithPrevious: false } }),
   failed: survey(opened, three, { finding: { kind: 'failed', id: 'HPL02003E', text: 'the seeds do not open it' } }),
   halfWritten: survey(halfWritten),
+  luks1: survey(luks1),
+  essiv: survey({ ...opened, header: { ...opened.header, gated: essiv } } as Observation, three),
   elsewhere: survey({
     ...opened,
     header: { ...opened.header, gated: { ...gated, token: null } } as Observation['header'],
@@ -150,6 +170,8 @@ t.test('documents that contradict themselves', async (t) => {
     'two partitions without any': survey({ ...opened, partitions: null }, three),
     'luks without a header': survey({ ...opened, header: null }, three),
     'a header on a blank disk': survey({ ...blank, header: opened.header }),
+    'LUKS1 without a header': survey({ ...luks1, luks1: null }),
+    'a LUKS1 header on a blank disk': survey({ ...blank, luks1: luks1.luks1 }),
     'half-written without GUIDs': survey({ ...halfWritten, resume: null }),
   };
   for (const [name, one] of Object.entries(bad))
@@ -176,6 +198,8 @@ t.test('what was not asked leads to every plan it may lead to', async (t) => {
     `open-kms: ${grown}commit-token open make-metadata mount`,
     `open-kms: ${grown}change-passphrase open mount`,
   ]);
+  t.strictSame(scenarios(survey(luks1)), ['open-luks1: open mount']);
+  t.strictSame(scenarios(survey(luks1, { previousEnvSeed: secret('planted') })), ['open-luks1: open mount']);
   t.strictSame(scenarios(samples.proven as Survey), [`open-kms: ${grown}commit-token open make-metadata mount`]);
   t.strictSame(scenarios(survey(blank)).length, 1, 'a blank disk is formatted whatever the key service says');
 });
@@ -198,6 +222,8 @@ t.test('volumes that are fine one by one', async (t) => {
   t.equal(refusalAmong([a, b])?.code, 'VOLUME_COPIED');
   const apart = { ...blank, disk: { ...blank.disk, path: '/dev/vdc' } };
   t.equal(refusalAmong([survey(blank), survey(apart, { key: 'other' })]), null, 'two blank disks are no copies');
+  const copy = { ...luks1, disk: apart.disk };
+  t.equal(refusalAmong([survey(luks1), survey(copy, { key: 'other' })])?.code, 'VOLUME_COPIED', 'LUKS1 has a UUID too');
 });
 
 const draw = (one: Survey): string => {
@@ -206,6 +232,11 @@ const draw = (one: Survey): string => {
   const now = drawBoxes('now', boxesNow(one.observation));
   return after === undefined ? now : now + drawBoxes('after', boxesAfter(one.observation, after));
 };
+
+t.test('LUKS1 is drawn as what it is, before and after', async (t) => {
+  t.equal(draw(survey(luks1)).match(/LUKS1/g)?.length, 2);
+  t.notMatch(draw(survey(luks1)), /LUKS2/);
+});
 
 t.test('drawings', async (t) => {
   t.equal(

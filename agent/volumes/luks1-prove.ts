@@ -1,0 +1,68 @@
+/**
+ * Which passphrase opens a LUKS1 volume: tried on H, a copy that holds the gated header and the areas of its used keyslots
+ * and nothing else. Two seeds only, and the present ones: nothing could be renewed, since LUKS1 is never changed.
+ */
+import type { ContractVolume } from '../contract/types.ts';
+import { AgentError } from '../errors.ts';
+import type { Host } from '../ports.ts';
+import { dropHeader } from './close-volume.ts';
+import type { ByteRange } from './device-bytes.ts';
+import { findOpening } from './find-opening.ts';
+import { headerPath } from './header-file.ts';
+import type { GatedLuks1 } from './luks1-gate.ts';
+import type { Observation } from './observation.ts';
+import { derivePassphrase } from './passphrase.ts';
+import type { Proof } from './prove.ts';
+
+const copyHeader = async (
+  host: Host,
+  volume: string,
+  run: string,
+  device: string,
+  header: GatedLuks1,
+): Promise<void> => {
+  const opened = await host.disks.open(device, 'read');
+  try {
+    const areaOf = async ({ offset, length }: ByteRange) => ({ offset, bytes: await opened.read(offset, length) });
+    const areas = await Promise.all(header.keyslots.map(({ area }) => areaOf(area)));
+    const path = headerPath(run, volume);
+    await host.files.remove(path);
+    const pieces = [{ offset: 0, bytes: header.copy.bytes }, ...areas];
+    await host.files.writeSparse(path, header.segment.offsetBytes, pieces, 0o600);
+  } finally {
+    await opened.close();
+  }
+};
+
+/**
+ * Leaves H at headerPath(run, volume) for the plan to use, unless it throws: LUKS_OPEN_FAILED, and VOLUME_LUKS1_UNCHANGED
+ * when only a previousSeed opens it.
+ */
+export const proveLuks1 = async (
+  host: Host,
+  volume: ContractVolume,
+  header: GatedLuks1,
+  { target }: Observation,
+  run: string,
+): Promise<Proof> => {
+  try {
+    await copyHeader(host, volume.key, run, target.path, header);
+    const tested = { file: headerPath(run, volume.key), device: target.path, type: 'luks1' } as const;
+    const { seeds, scheme, isCurrent } = await findOpening(host, volume, null, null, tested);
+    if (!isCurrent)
+      throw new AgentError('VOLUME_LUKS1_UNCHANGED', { volume: volume.key, detail: 'only a previousSeed opens it' });
+    const passphrase = derivePassphrase(seeds, scheme);
+    return {
+      passphrase,
+      scheme,
+      renewal: null,
+      keyslot: null,
+      obtained: null,
+      present: null,
+      wipe: () => passphrase.wipe(),
+    };
+  } catch (error) {
+    await dropHeader(host, run, volume.key);
+    throw error;
+  }
+};

@@ -29,7 +29,7 @@ const root = join(import.meta.dirname, '..');
 const fixture = (path: string): string => join(root, 'fixtures', path);
 const main = join(root, 'agent/main.ts');
 /** What an installed guest runs, made of the sources as they are now. */
-const bundle = join(root, currentBundle());
+export const bundle = join(root, currentBundle());
 const execute = promisify(execFile);
 const node = (...args: readonly string[]): Promise<unknown> => execute(process.execPath, [...args]);
 

@@ -11,8 +11,9 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { guestRows } from './guest-rows.ts';
+import { keyServiceRows } from './key-service-rows.ts';
 import { type Result, type Row, run } from './measure.ts';
-import { rows } from './rows.ts';
+import { bundle, rows } from './rows.ts';
 
 const { values } = parseArgs({
   options: { json: { type: 'boolean' }, smoke: { type: 'boolean' }, guests: { type: 'boolean' } },
@@ -42,7 +43,11 @@ try {
       if (!values.json) console.log(lineOf(result));
     }
   };
-  if (!values.guests) await runAll(await rows(repetitions, folder));
+  if (!values.guests) {
+    await runAll(await rows(repetitions, folder));
+    await using service = await keyServiceRows(repetitions, folder, bundle);
+    await runAll(service.rows);
+  }
   if (!values.smoke) {
     await using inGuests = await guestRows(guestRepetitions);
     await runAll(inGuests?.rows ?? []);

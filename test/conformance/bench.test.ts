@@ -47,6 +47,9 @@ t.test('every row runs', async (t) => {
     'a typical contract, triseed contract verify',
     'a token of 3 MiB, in process',
     'refusing a token with broken padding',
+    'kms serve, until it listens',
+    'kms serve, 500 × wrap',
+    'kms serve, 500 × unwrap',
     ...(existsSync('/usr/sbin/cryptsetup') ? ['header gate'] : []),
   ];
   for (const name of expected) t.ok(names.includes(name), name);

@@ -38,6 +38,19 @@ export const equivalents: Readonly<Record<string, readonly Equivalent[]>> = {
       because: 'whose mark it is is told by volume, which a text has not',
     },
   ],
+  'agent/volumes/gate.ts': [
+    {
+      fault: 'count one higher',
+      place: '/^(0|[1-9]\\d{0,14})$/',
+      because:
+        'no field of a header may have one digit (1 to 9 bytes fit no area) or sixteen (beyond the largest offset), so that a later check refuses both',
+    },
+    {
+      fault: 'only the right',
+      place: "typeof value === 'number' && Number.isInteger(value)",
+      because: 'Number.isInteger is false for whatever is no number; the type is asked for the compiler',
+    },
+  ],
   'agent/volumes/scenarios.ts': [
     { fault: 'only the left', place: 'how.partitions ?? false', because: absentIsFalse },
     { fault: 'only the left', place: 'how.storedSeed ?? false', because: absentIsFalse },

@@ -41,6 +41,11 @@ const targets: readonly Target[] = [
     },
   },
   {
+    file: 'agent/volumes/luks1-gate.ts',
+    tests: tests('luks1-gate'),
+    wording: { arguments: { refuse: 0, checkIterations: 1 }, within: [] },
+  },
+  {
     file: 'agent/volumes/scenarios.ts',
     tests: tests('scenarios', 'plan', 'every-plan'),
     wording: { arguments: { refuses: 1, TypeError: 0 }, within: [] },

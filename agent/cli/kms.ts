@@ -21,10 +21,18 @@ export interface KmsExtra {
   readonly ask: (question: string, signal: AbortSignal) => Promise<string>;
 }
 
-export const kmsCommand = (host: Host, io: CommandIo, extra: KmsExtra): Command =>
-  new Command('kms')
+const everyCommand = (command: Command): readonly Command[] => [command, ...command.commands.flatMap(everyCommand)];
+
+/** An argument too many is repeated by the parser: it may be an API key that somebody pasted. */
+const discreet = (text: string, write: (text: string) => void): void => write(text.replace(/[\w+/=.-]{32,}/g, '…'));
+
+export const kmsCommand = (host: Host, io: CommandIo, extra: KmsExtra): Command => {
+  const group = new Command('kms')
     .description('root keys, and a local key management service to try them with')
     .addCommand(serveCommand(host, io, extra))
     .addCommand(keyCommand(host, io, extra))
     .addCommand(ringCommand(host, io, extra))
     .addCommand(policiesCommand(host, io, extra));
+  for (const command of everyCommand(group)) command.configureOutput({ outputError: discreet });
+  return group;
+};

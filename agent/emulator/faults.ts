@@ -3,6 +3,7 @@
  * instance and key, lets `skip` of them pass and then strikes `count` times (for ever when absent).
  */
 import { OPERATIONS, type OperationName } from './endpoints.ts';
+import { quotedMember } from './shown.ts';
 
 export type Effect =
   /** This status instead of an answer; `code` makes an error body of the API, `body` a text of any kind. */
@@ -61,7 +62,7 @@ const objectOf = (value: unknown, allowed: readonly string[], what: string): Rea
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new InvalidFault(`${what} is no object`);
   const strange = Object.keys(value).find((name) => !allowed.includes(name));
-  if (strange !== undefined) throw new InvalidFault(`${what} has an unknown member ${JSON.stringify(strange)}`);
+  if (strange !== undefined) throw new InvalidFault(`${what} has an unknown member ${quotedMember(strange)}`);
   return value as Readonly<Record<string, unknown>>;
 };
 

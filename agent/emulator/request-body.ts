@@ -4,6 +4,7 @@
  */
 import { decodeBase64 } from './base64.ts';
 import { badBody, badField, type Refusal, refuse } from './refusals.ts';
+import { quotedMember } from './shown.ts';
 
 type Kind = 'text' | 'texts' | 'boolean' | 'whole' | 'object' | 'objects';
 export type Shape = Readonly<Record<string, Kind>>;
@@ -26,7 +27,7 @@ export const checkMembers = (failed: string, value: unknown, shape: Shape): Body
   if (!isObject(value)) return badBody(failed, 'not a JSON object');
   for (const [name, given] of Object.entries(value as object)) {
     const kind = Object.hasOwn(shape, name) ? shape[name] : undefined;
-    if (kind === undefined) return badBody(failed, `json: unknown field ${JSON.stringify(name.slice(0, 60))}`);
+    if (kind === undefined) return badBody(failed, `json: unknown field ${quotedMember(name)}`);
     if (!FITS[kind](given)) return badBody(failed, `json: cannot unmarshal field "${name}"`);
   }
   return { kind: 'body', members: value as Members };

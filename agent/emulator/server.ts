@@ -126,6 +126,8 @@ export const startService = async (host: Host, doors: ServiceDoors, options: Ser
       naming: options.naming,
       faults: options.faults,
       signal: ending.signal,
+      failed: (error, correlationId) =>
+        options.log(`internal error: ${placeOf(error)}, correlation id ${correlationId}`),
       ...(options.verbose ? { observe: options.log } : {}),
       ...(options.record === null ? {} : { record: options.record }),
     });

@@ -10,11 +10,13 @@ import { auditEvent } from './events.ts';
 import { type Fault, type FaultedRequest, type Stroke, strike } from './faults.ts';
 import { HANDLERS } from './handlers.ts';
 import type { KeyRecord, Naming } from './key-record.ts';
-import { bareBody, isReasonCode, phraseOf, REASONS, reasonBody } from './reasons.ts';
+import { bareBody, phraseOf } from './reasons.ts';
 import { refuse } from './refusals.ts';
 import { type Result, result } from './result.ts';
 import { type Route, routeOf } from './routes.ts';
+import { shownName, shownPath } from './shown.ts';
 import { IncompleteKey, type Store } from './store.ts';
+import { strokeReply } from './stroke-reply.ts';
 import { runUpkeep } from './upkeep.ts';
 
 export interface ServiceOptions {
@@ -24,6 +26,8 @@ export interface ServiceOptions {
   readonly signal?: AbortSignal;
   /** Told of each request that was served: for a log. */
   readonly observe?: (line: string) => void;
+  /** Told of an error of the service's own; without it, the error is thrown. */
+  readonly failed?: (error: unknown, correlationId: string) => void;
   /** Takes audit events, each a line of JSON. */
   readonly record?: (event: string) => void;
 }
@@ -38,7 +42,6 @@ type ServicePorts = Pick<Host, 'clock' | 'entropy'>;
 type ApiRoute = Extract<Route, { readonly kind: 'api' }>;
 
 const CORRELATION_ID = /^[A-Za-z0-9-]{1,64}$/;
-const SHOWN_NAME = /^[\w-]{1,90}$/;
 const FAILED = 'The request could not be served';
 
 const replyOf = (given: Result, headers: Readonly<Record<string, string>>): ServerReply => ({
@@ -51,40 +54,6 @@ const replyOf = (given: Result, headers: Readonly<Record<string, string>>): Serv
   },
   body: given.body,
 });
-
-/** Body of a scripted answer: the documented one of a reason code, else one without reasons. */
-const scriptedBody = (status: number, code: string | null): string => {
-  if (code !== null) {
-    const message = isReasonCode(code) ? REASONS[code][1] : 'scripted fault';
-    return reasonBody(status, FAILED, code, message);
-  }
-  const words = status === 401 ? 'The user does not have access to the specified resource' : FAILED;
-  return bareBody(status, words);
-};
-
-/** What a stroke other than a delay answers. */
-const strokeReply = (stroke: Exclude<Stroke, { readonly kind: 'delay' }>): ServerReply => {
-  switch (stroke.kind) {
-    case 'drop':
-    case 'hang':
-      return { kind: stroke.kind };
-    case 'truncate':
-      return { kind: 'truncate', body: JSON.stringify({ metadata: {}, resources: [], padding: 'x'.repeat(64) }) };
-    case 'malformed':
-      return { kind: 'reply', status: 200, headers: { 'content-type': 'text/html' }, body: '<html>gateway</html>' };
-    case 'status': {
-      const { status, code, body, retryAfterSeconds } = stroke;
-      const type = body === null ? 'application/json' : 'text/plain';
-      const retry = retryAfterSeconds === null ? {} : { 'retry-after': String(retryAfterSeconds) };
-      return {
-        kind: 'reply',
-        status,
-        headers: { 'content-type': type, ...retry },
-        body: body ?? scriptedBody(status, code),
-      };
-    }
-  }
-};
 
 export const makeService = (host: ServicePorts, store: Store, options: ServiceOptions): KeyService => {
   let { faults } = options;
@@ -151,7 +120,7 @@ export const makeService = (host: ServicePorts, store: Store, options: ServiceOp
       caller: caller?.iamId ?? null,
       address: request.remote,
       agent: request.headers['user-agent'] ?? null,
-      path: request.target.split('?', 1)[0] ?? null,
+      path: shownPath(request.target, route.names, (name) => given.status < 400 || keyNamed(instance, name) !== null),
       key,
       correlationId,
       audit,
@@ -262,12 +231,24 @@ export const makeService = (host: ServicePorts, store: Store, options: ServiceOp
     return stroke;
   };
 
-  const observe = (route: Route, reply: ServerReply): void => {
-    const name = route.kind === 'api' ? route.endpoint.operation : route.kind;
-    const key = route.kind === 'api' ? (route.names.key ?? '') : '';
+  const observe = (request: ServerRequest, route: Route, reply: ServerReply, correlationId: string): void => {
+    if (options.observe === undefined) return;
+    const operation = route.kind === 'api' ? route.endpoint.operation : route.kind;
+    const key = route.kind === 'api' ? route.names.key : undefined;
+    const isKnown = key !== undefined && keyNamed(request.headers['bluemix-instance'] ?? '', key) !== null;
     const outcome = reply.kind === 'reply' ? `${reply.status} ${phraseOf(reply.status)}` : reply.kind;
-    // A name comes from outside: one that could be a secret, or would break the line, is not shown.
-    options.observe?.(`${name}${SHOWN_NAME.test(key) ? ` ${key}` : ''}: ${outcome}`);
+    const named = key === undefined ? operation : `${operation} ${shownName(key, isKnown)}`;
+    options.observe(`${named}: ${outcome}, correlation id ${correlationId}`);
+  };
+
+  const answerOrFail = async (...given: Parameters<typeof answer>): Promise<Result> => {
+    try {
+      return await answer(...given);
+    } catch (error) {
+      if (options.failed === undefined) throw error;
+      options.failed(error, given[3]);
+      return result(500, bareBody(500, FAILED));
+    }
   };
 
   return {
@@ -283,9 +264,9 @@ export const makeService = (host: ServicePorts, store: Store, options: ServiceOp
       if (options.signal?.aborted === true) return { kind: 'drop' };
       const reply =
         stroke === null || stroke.kind === 'delay'
-          ? replyOf(await answer(request, query, route, correlationId), { 'correlation-id': correlationId })
+          ? replyOf(await answerOrFail(request, query, route, correlationId), { 'correlation-id': correlationId })
           : strokeReply(stroke);
-      observe(route, reply);
+      observe(request, route, reply, correlationId);
       return reply;
     },
   };

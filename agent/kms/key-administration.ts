@@ -4,7 +4,7 @@
  */
 import { AgentError } from '../errors.ts';
 import type { HttpRequest } from '../ports.ts';
-import type { Secret } from '../secret.ts';
+import { Secret } from '../secret.ts';
 import { describeRefusal, errorReasonOf, parseLenientJson } from './classify.ts';
 import { exchangeWith, type InstanceAccess } from './exchange.ts';
 import type { KmsPorts } from './iam.ts';
@@ -40,6 +40,9 @@ const TIMEOUT_MS = 30_000;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const PRINTABLE = /[^\x20-\x7e]/g;
 
+/** Longer than an id, and without a space: it may be what was sent, a token or a seed, coming back. */
+const LONG_RUN = /[A-Za-z0-9+/_=.-]{40,}/g;
+
 /** `message` of the first reason, made fit for a terminal. */
 const explanationOf = (body: Buffer): string => {
   const value = parseLenientJson(body) as {
@@ -47,7 +50,7 @@ const explanationOf = (body: Buffer): string => {
   } | null;
   const first = Array.isArray(value?.resources) ? value.resources[0] : undefined;
   const text = Array.isArray(first?.reasons) ? first.reasons[0]?.message : first?.errorMsg;
-  return typeof text === 'string' ? text.replace(PRINTABLE, ' ').slice(0, 200) : '';
+  return typeof text === 'string' ? text.replace(PRINTABLE, ' ').replace(LONG_RUN, '…').slice(0, 200) : '';
 };
 
 /** Nobody knows what became of a request that was answered like this. */
@@ -70,7 +73,8 @@ export const keyAdministration = (host: KmsPorts, access: InstanceAccess): KeyAd
       throw new AgentError('KMS_COMMAND_REFUSED', { action, status: 400, code: null, explanation, correlationId });
     }
     const { status } = response;
-    const explanation = explanationOf(response.body);
+    // What went there was a secret: nothing that comes back is repeated.
+    const explanation = body instanceof Secret ? '' : explanationOf(response.body);
     if (isTrouble(status)) {
       const reason = `HTTP ${status} ${explanation}`.trim();
       throw new AgentError('KMS_COMMAND_UNANSWERED', { action, reason, correlationId });

@@ -52,6 +52,8 @@ export const bundleOptions = {
   legalComments: 'none',
   logLevel: 'warning',
   write: false,
+  // Paths of packages stay below node_modules, also where that is a link: names of chunks follow from paths.
+  preserveSymlinks: true,
   metafile: true,
 } as const satisfies BuildOptions;
 

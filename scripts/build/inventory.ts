@@ -49,7 +49,7 @@ const licenceTextOf = (folder: string, name: string, licence: string): string =>
 /** Throws an Error for a package without version, licence or integrity: nothing of unknown origin is shipped. */
 export const partsOf = (root: string, folders: readonly string[]): readonly Part[] => {
   const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock;
-  return folders.map((folder) => {
+  const parts = folders.map((folder): Part => {
     const manifestPath = join(root, folder, 'package.json');
     if (!existsSync(manifestPath)) throw new Error(`${folder} has no package.json`);
     const { name, version, license } = JSON.parse(readFileSync(manifestPath, 'utf8')) as Record<string, unknown>;
@@ -65,6 +65,8 @@ export const partsOf = (root: string, folders: readonly string[]): readonly Part
       licenceText: licenceTextOf(join(root, folder), name, license),
     };
   });
+  // One version may lie in several folders.
+  return [...new Map(parts.map((part) => [`${part.name}@${part.version}`, part])).values()];
 };
 
 /** One text with every licence. */

@@ -96,11 +96,7 @@ const bodyOf = (command: Command): readonly string[] => {
     .filter(({ hidden }) => !hidden)
     .flatMap((option) => entry(option.flags, detailsOf(option)));
   const more = afterHelp(command);
-  return [
-    ...operands,
-    ...options,
-    ...(more === '' ? [] : ['.PP', '.EX', roff(more), '.EE']),
-  ];
+  return [...operands, ...options, ...(more === '' ? [] : ['.PP', '.EX', roff(more), '.EE'])];
 };
 
 /** Commands below `command`, each with its own commands behind it. */

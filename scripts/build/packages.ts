@@ -39,7 +39,7 @@ d /run/triseed 0700 root root -
 const afterInstallation = `\
 #!/bin/sh
 set -e
-if [ "$1" = configure ] && [ -d /run/systemd/system ]; then
+if [ "$1" = configure ] && [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then
   systemd-tmpfiles --create triseed.conf || true
   systemctl daemon-reload || true
 fi
@@ -49,7 +49,7 @@ fi
 const beforeRemoval = `\
 #!/bin/sh
 set -e
-if [ "$1" = remove ] && command -v systemctl >/dev/null; then
+if [ "$1" = remove ] && [ -z "$DPKG_ROOT" ] && command -v systemctl >/dev/null; then
   systemctl --no-reload disable triseed.target >/dev/null 2>&1 || true
 fi
 `;
@@ -57,7 +57,7 @@ fi
 const afterRemoval = `\
 #!/bin/sh
 set -e
-if [ -d /run/systemd/system ]; then
+if [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then
   systemctl daemon-reload || true
 fi
 `;

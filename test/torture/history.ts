@@ -6,7 +6,7 @@ import { type ProtocolName, protocolNames } from './protocols.ts';
 
 /** One power cut. */
 export interface Cut {
-  /** Milliseconds after the first write of that boot, or of the daemon, reached a disk. */
+  /** Milliseconds after the first write of that boot, or of the daemon, reached the disk of one volume. */
   readonly delayMs: number;
   /** Volumes whose change was under way: their disks were written before the cut, and work was left for the next boot. */
   readonly underWay: readonly string[];
@@ -26,7 +26,7 @@ export interface Round {
 
 export interface History {
   readonly seed: string;
-  /** How long the change takes undisturbed, from the first write on. */
+  /** How long the change of a volume takes undisturbed, from its first write on. */
   readonly windowMs: number;
   readonly rounds: readonly Round[];
 }

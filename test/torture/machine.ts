@@ -122,19 +122,44 @@ export class Machine {
     return found;
   }
 
-  /** Resolves at the first write that `look` notices, or when the guest's console says `otherwise`. Throws after the limit. */
-  async firstWrite(look: Look, otherwise: RegExp): Promise<void> {
-    const seen = (): string => this.volumes.map(({ file }) => look(file)).join(' ');
-    const before = seen();
-    const said = this.guest.waitForText(otherwise, limitMs).then(
-      () => true,
-      () => true,
-    );
+  /** Resolves at the first write to the disk of volume `key` that `look` notices, or when the console says `otherwise`. */
+  async firstWrite(key: string, look: Look, otherwise: RegExp): Promise<void> {
+    const { file = '' } = this.volumes.find(({ volume }) => volume.key === key) ?? {};
+    const before = look(file);
     let ended = false;
-    void said.then(() => {
-      ended = true;
+    void this.guest
+      .waitForText(otherwise, limitMs)
+      .catch(() => undefined)
+      .then(() => {
+        ended = true;
+      });
+    while (!ended && look(file) === before) await sleep(watchEveryMs);
+  }
+
+  /**
+   * Milliseconds from the first write that `look` notices until the change is done, of the slowest volume. Throws an Error after the
+   * limit.
+   */
+  async slowest(look: Look, change: () => Promise<void>): Promise<number> {
+    const { id } = messages[this.#protocol.doneBy];
+    const watched = this.volumes.map(({ volume: { key }, file }) => ({ key, file, before: look(file), beganAt: 0 }));
+    const doneAt = new Map<string, number>();
+    const stop = this.guest.onLine((line) => {
+      const key = line.includes(`${id}: `) ? / volume ([\w-]+)\b/.exec(line)?.[1] : undefined;
+      if (key !== undefined) doneAt.set(key, performance.now());
     });
-    while (!ended && seen() === before) await sleep(watchEveryMs);
+    const deadline = performance.now() + limitMs;
+    await change();
+    while (doneAt.size < watched.length) {
+      if (performance.now() > deadline) throw new Error(`not every volume was changed\n${this.guest.lastLines(40)}`);
+      for (const one of watched)
+        if (one.beganAt === 0 && look(one.file) !== one.before) one.beganAt = performance.now();
+      await sleep(watchEveryMs);
+    }
+    stop();
+    const noticed = watched.filter(({ beganAt }) => beganAt > 0);
+    if (noticed.length === 0) throw new Error('the disks were not written');
+    return Math.ceil(Math.max(...noticed.map(({ key, beganAt }) => (doneAt.get(key) ?? 0) - beganAt)));
   }
 
   /** Power fails now. What the workload was promised until then is kept in mind. */

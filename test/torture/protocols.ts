@@ -13,6 +13,8 @@ export interface TorturedVolume extends VolumeCase {
 }
 
 export interface Protocol {
+  /** The message that comes for each volume when its change is done. */
+  readonly doneBy: 'VOLUME_MOUNTED' | 'VOLUME_PASSPHRASE_CHANGED' | 'VOLUME_FILESYSTEM_GROWN' | 'KEY_ROTATED';
   readonly volumes: readonly TorturedVolume[];
   /** `boot`: a boot changes the volumes. `rotation`: the daemon does, after the root key was rotated. */
   readonly changedBy: 'boot' | 'rotation';
@@ -93,15 +95,22 @@ const grow = (file: string): void => truncateSync(file, statSync(file).size + 64
 export const protocols = {
   fresh: {
     changedBy: 'boot',
+    doneBy: 'VOLUME_MOUNTED',
     volumes: four('fresh', (at) => ({ madeHere: true, judged: {}, sizeMiB: 128 + at })),
   },
-  'fresh-kms': { changedBy: 'boot', volumes: four('fresh_kms', () => ({ madeHere: true, ...byMain })) },
+  'fresh-kms': {
+    changedBy: 'boot',
+    doneBy: 'VOLUME_MOUNTED',
+    volumes: four('fresh_kms', () => ({ madeHere: true, ...byMain })),
+  },
   'format-stored-seed': {
     changedBy: 'boot',
+    doneBy: 'VOLUME_MOUNTED',
     volumes: four('stored', () => ({ madeHere: true, ...byMain, disk: storedSeed })),
   },
   rekey: {
     changedBy: 'boot',
+    doneBy: 'VOLUME_MOUNTED',
     volumes: four('rekey', (at) => ({
       madeHere: false,
       kms: main,
@@ -109,9 +118,10 @@ export const protocols = {
       disk: twoSeeds(0, at),
     })),
   },
-  roll: { changedBy: 'boot', volumes: four('roll', rolled) },
+  roll: { changedBy: 'boot', doneBy: 'VOLUME_PASSPHRASE_CHANGED', volumes: four('roll', rolled) },
   migrate: {
     changedBy: 'boot',
+    doneBy: 'VOLUME_MOUNTED',
     volumes: four('migrate', (at) => ({
       madeHere: false,
       kms: (stage) => [stage.entry('main'), stage.entry('other')],
@@ -121,11 +131,13 @@ export const protocols = {
   },
   rewrap: {
     changedBy: 'rotation',
+    doneBy: 'KEY_ROTATED',
     madeByABoot: true,
     volumes: four('rewrap', () => ({ madeHere: true, ...byMain })),
   },
   growth: {
     changedBy: 'boot',
+    doneBy: 'VOLUME_FILESYSTEM_GROWN',
     madeByABoot: true,
     prepare: grow,
     volumes: four('growth', (at) => ({ madeHere: true, ...(at % 2 === 0 ? { judged: {} } : byMain) })),

@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { messages } from '../../agent/messages.ts';
-import { linesWith } from '../e2e/cases/journal.ts';
 import type { Stage } from '../e2e/cases/stage.ts';
 import { rotate } from '../e2e/cases/stories/root-keys.ts';
 import type { Seeded } from '../fakes/seeded.ts';
@@ -27,12 +26,6 @@ export interface Torture {
 }
 
 const allMounted = new RegExp(`${messages.VOLUMES_DONE.id}|${messages.SERVICE_FAILED.id}`);
-
-const millisecondsUntil = async (finished: () => Promise<unknown>): Promise<number> => {
-  const began = performance.now();
-  await finished();
-  return Math.ceil(performance.now() - began);
-};
 
 /** A cut before anybody knows what it hit: that shows in the plan of the boot after it. */
 interface Unjudged {
@@ -60,11 +53,17 @@ const judgeCut = ({ delayMs, written }: Unjudged, workLeft: ReadonlySet<string>)
   underWay: written.filter((key) => workLeft.has(key)),
 });
 
-/** An instant within the window, to the millisecond, and sometimes another one while the guest recovers, which is less work. */
-const instants = (random: Seeded, windowMs: number): readonly number[] => [
-  random.below(windowMs),
-  ...(random.below(2) === 0 ? [] : [random.below(Math.ceil(windowMs / 2))]),
-];
+interface Instant {
+  /** The volume whose first write is waited for. */
+  readonly key: string;
+  readonly delayMs: number;
+}
+
+/** An instant within the change of one volume, to the millisecond; half of the time another one while the guest recovers. */
+const instants = (random: Seeded, machine: Machine, windowMs: number): readonly [Instant, ...Instant[]] => {
+  const one = (): Instant => ({ key: random.pick(machine.volumes).volume.key, delayMs: random.below(windowMs) });
+  return random.below(2) === 0 ? [one()] : [one(), one()];
+};
 
 /** The boot after the last cut: everything is there again. */
 const comeUp = async (machine: Machine, boot: string, up: RegExp) => {
@@ -78,18 +77,22 @@ const comeUp = async (machine: Machine, boot: string, up: RegExp) => {
   return refusals.length > 0 ? { compared: 0, losses: refusals } : machine.compare();
 };
 
-/** A boot, up to its first write. */
-const bootedToWrite = async (machine: Machine, boot: string, watched: Look, otherwise: RegExp): Promise<void> => {
+/** A boot, up to the first write to that volume. */
+const bootedToWrite = async (
+  machine: Machine,
+  { boot, key }: { readonly boot: string; readonly key: string },
+  watched: Look,
+  otherwise: RegExp,
+): Promise<void> => {
   machine.start(boot);
-  await machine.firstWrite(watched, otherwise);
+  await machine.firstWrite(key, watched, otherwise);
 };
 
 /** Of changes that a boot makes. Each round begins with the disks as they were made. */
 export const whileBooting = (machine: Machine): Torture => ({
   async window() {
     await machine.reset();
-    await bootedToWrite(machine, '0.1.', lastWrite, allMounted);
-    const windowMs = await millisecondsUntil(() => machine.guest.waitForText(allMounted, limitMs));
+    const windowMs = await machine.slowest(lastWrite, async () => machine.start('0.1.'));
     await machine.cut();
     return windowMs;
   },
@@ -99,23 +102,23 @@ export const whileBooting = (machine: Machine): Torture => ({
     const cuts: Cut[] = [];
     const refused: string[] = [];
     let last: Unjudged | null = null;
-    const delays = instants(random, windowMs);
-    for (const [at, delayMs] of delays.entries()) {
+    const moments = instants(random, machine, windowMs);
+    for (const [at, { key, delayMs }] of moments.entries()) {
       const cut = await cutWhileChanging(machine, everyByte, delayMs, () =>
-        bootedToWrite(machine, `${number}.${at}.`, lastWrite, allMounted),
+        bootedToWrite(machine, { boot: `${number}.${at}.`, key }, lastWrite, allMounted),
       );
       if (last !== null) cuts.push(judgeCut(last, machine.workLeft()));
       refused.push(...machine.refusals());
       last = cut;
     }
-    const { compared, losses } = await comeUp(machine, `${number}.${delays.length}.`, volumesUp);
+    const { compared, losses } = await comeUp(machine, `${number}.${moments.length}.`, volumesUp);
     if (last !== null) cuts.push(judgeCut(last, machine.workLeft()));
     const ended = machine.guest.running ? await machine.guest.powerOff().catch((error) => String(error)) : 'ended';
     const disagreements = losses.length > 0 ? [] : await machine.judged(t);
     return {
       number,
       cuts,
-      boots: delays.length + 1,
+      boots: moments.length + 1,
       compared,
       losses: [...refused, ...losses, ...(ended === 'poweredOff' ? [] : [`it ended: ${ended}`]), ...disagreements],
     };
@@ -132,25 +135,16 @@ export const whileRotating = (machine: Machine, stage: Stage): Torture => {
     machine.start(boot);
     await guest.waitForText(guestUp, limitMs);
   };
-  const rotatedToWrite = async (): Promise<void> => {
-    const noticed = machine.firstWrite(secondaryHeader, new RegExp(messages.SERVICE_FAILED.id));
+  const rotatedToWrite = async (key: string): Promise<void> => {
+    const noticed = machine.firstWrite(key, secondaryHeader, new RegExp(messages.SERVICE_FAILED.id));
     await rotate(stage, 'main');
     await noticed;
-  };
-  const allStored = async (): Promise<void> => {
-    const many = () => linesWith(guest, messages.KEY_ROTATED.id).length;
-    const before = performance.now();
-    while (many() < machine.volumes.length) {
-      if (performance.now() - before > limitMs) throw new Error(`not every seed was renewed\n${guest.lastLines(40)}`);
-      await sleep(5);
-    }
   };
   return {
     async window() {
       await machine.reset();
       await up('0.1.');
-      await rotatedToWrite();
-      const windowMs = await millisecondsUntil(allStored);
+      const windowMs = await machine.slowest(secondaryHeader, () => rotate(stage, 'main'));
       const { losses } = await machine.compare();
       if (losses.length > 0) throw new Error(losses.join('\n'));
       await guest.powerOff();
@@ -159,12 +153,12 @@ export const whileRotating = (machine: Machine, stage: Stage): Torture => {
 
     async round(t, number, random, windowMs) {
       await up(`${number}.9.`);
-      const [delayMs = 0, ...more] = instants(random, windowMs);
-      let last = await cutWhileChanging(machine, secretsOnDisk, delayMs, rotatedToWrite);
+      const [{ key, delayMs }, ...more] = instants(random, machine, windowMs);
+      let last = await cutWhileChanging(machine, secretsOnDisk, delayMs, () => rotatedToWrite(key));
       const cuts: Cut[] = [];
-      for (const [at, delayMs] of more.entries()) {
+      for (const [at, { key, delayMs }] of more.entries()) {
         const cut = await cutWhileChanging(machine, secretsOnDisk, delayMs, () =>
-          bootedToWrite(machine, `${number}.${at}.`, secondaryHeader, guestUp),
+          bootedToWrite(machine, { boot: `${number}.${at}.`, key }, secondaryHeader, guestUp),
         );
         cuts.push(judgeCut(last, machine.workLeft()));
         last = cut;

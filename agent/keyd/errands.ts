@@ -75,7 +75,7 @@ export const errands = (
       // The boot's own rule: what may not be opened now may not stay open either, and the other way round.
       const opens = mayOpen({ firstKey: answer, unwrappedBy: 0, wrappedByFirst: true });
       const { correlationId } = answer;
-      return opens ? { kind: 'active', keyVersion } : { kind: 'notActive', state, correlationId };
+      return opens ? { kind: 'active', keyVersion, correlationId } : { kind: 'notActive', state, correlationId };
     } catch (error) {
       const reason = reasonOf(error);
       for (const { key: volume } of key.volumes) host.journal.message('UNEXPECTED_FAILURE', { volume, reason });
@@ -103,7 +103,7 @@ export const errands = (
       if (answer === null) return { kind: 'failed', reason: `no answer within ${rewrapLimitMs} ms` };
       if (answer.kind !== 'done') return { kind: 'failed', reason: describeAnswer(answer) };
       const { wrapped, keyVersion } = answer.value;
-      return { kind: 'done', wrapped, keyVersion };
+      return { kind: 'done', wrapped, keyVersion, correlationId: answer.correlationId };
     } catch (error) {
       return { kind: 'failed', reason: reasonOf(error) };
     }

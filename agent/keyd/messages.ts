@@ -10,6 +10,14 @@ interface OfVolumeWithReason extends OfVolume {
   readonly reason: string;
 }
 
+/** Follows from an answer of the key service; what its support asks for. */
+interface OfRequest extends OfVolume {
+  readonly correlationId: string | null;
+}
+
+const traced = (correlationId: string | null): string =>
+  correlationId === null ? '' : `, correlation id ${correlationId}`;
+
 const component = 'keydaemon';
 
 export const keydMessages = {
@@ -20,17 +28,19 @@ export const keydMessages = {
     systemAction: 'the root key of this volume is polled from now on',
     userAction: 'none',
   }),
-  KEY_ROTATED: message<OfVolume>({
+  KEY_ROTATED: message<OfRequest>({
     id: 'HPL18001I',
     component,
-    text: ({ volume }) => `root key was rotated, the wrapped seed is renewed -> data volume ${volume}`,
+    text: ({ volume, correlationId }) =>
+      `root key was rotated, the wrapped seed is renewed${traced(correlationId)} -> data volume ${volume}`,
     systemAction: 'the volume keeps the new wrapping; data and passphrase are as they were',
     userAction: 'none',
   }),
-  KEY_REACHABLE: message<OfVolume>({
+  KEY_REACHABLE: message<OfRequest>({
     id: 'HPL18002I',
     component,
-    text: ({ volume }) => `root key is active again before the time limit -> data volume ${volume}`,
+    text: ({ volume, correlationId }) =>
+      `root key is active again before the time limit${traced(correlationId)} -> data volume ${volume}`,
     systemAction: 'polling goes on; no restart will happen',
     userAction: 'none',
   }),

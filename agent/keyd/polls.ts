@@ -1,7 +1,7 @@
 /** Polls: when one begins, and what its answer means for every volume of its key. */
 import { describeAnswer, graceAfter, graceInterval, isRefusal, nextPoll, pollLimit, reasonToRevoke } from './grace.ts';
 import { describeStatus, keptOf } from './record.ts';
-import type { Effect, Event, KeyWatch, State, Step } from './state.ts';
+import type { Effect, Event, KeyWatch, PollAnswer, State, Step } from './state.ts';
 import { deadlinesOf, revoke, volumesOf, warning, withKey, withSchedule, withVolumes } from './transition.ts';
 import { upkeepAfterGoodPoll } from './upkeep.ts';
 
@@ -19,7 +19,7 @@ const afterGoodPoll = (
   state: State,
   key: KeyWatch & { readonly poll: { readonly kind: 'running' } },
   event: Event & { kind: 'pollFinished' },
-  keyVersion: string | null,
+  { keyVersion, correlationId = null }: PollAnswer & { readonly kind: 'active' },
 ): Step => {
   const { atMs, jitter } = event;
   const { startedMs } = key.poll;
@@ -34,7 +34,9 @@ const afterGoodPoll = (
   );
   return withSchedule(next, [
     { kind: 'keep', kept: keptOf(next) },
-    ...recovered.map(({ volume }): Effect => ({ kind: 'message', name: 'KEY_REACHABLE', facts: { volume } })),
+    ...recovered.map(
+      ({ volume }): Effect => ({ kind: 'message', name: 'KEY_REACHABLE', facts: { volume, correlationId } }),
+    ),
     ...upkept.flatMap(({ effects }) => effects),
     { kind: 'notify', ready: next.keys.every(({ answered }) => answered), status: describeStatus(next) },
   ]);
@@ -80,6 +82,6 @@ export const pollFinished = (state: State, event: Event & { kind: 'pollFinished'
   if (key === undefined || key.poll.kind !== 'running') return { state, effects: [] };
   const running = { ...key, poll: key.poll };
   return event.answer.kind === 'active'
-    ? afterGoodPoll(state, running, event, event.answer.keyVersion)
+    ? afterGoodPoll(state, running, event, event.answer)
     : afterBadPoll(state, running, event);
 };

@@ -30,8 +30,15 @@ export interface WatchConfiguration {
  * for; absent or null when no request was made.
  */
 export type PollAnswer =
-  | { readonly kind: 'active'; readonly keyVersion: string | null }
+  | { readonly kind: 'active'; readonly keyVersion: string | null; readonly correlationId?: string | null }
   | (KmsRefusal & { readonly correlationId?: string | null });
+
+/** What a renewal gave: stored next. */
+export interface NewWrapping {
+  readonly wrapped: string;
+  readonly keyVersion: string;
+  readonly correlationId?: string | null;
+}
 
 export type Upkept<T> = ({ readonly kind: 'done' } & T) | { readonly kind: 'failed'; readonly reason: string };
 
@@ -50,7 +57,7 @@ export type Event =
       readonly kind: 'rewrapFinished';
       readonly atMs: number;
       readonly volume: string;
-      readonly outcome: Upkept<{ readonly wrapped: string; readonly keyVersion: string }>;
+      readonly outcome: Upkept<NewWrapping>;
     }
   | {
       readonly kind: 'storeFinished';
@@ -78,14 +85,8 @@ export type Upkeep =
   | { readonly kind: 'current' }
   | { readonly kind: 'rewrapping'; readonly failures: number }
   | { readonly kind: 'rewrapDue'; readonly dueMs: number; readonly failures: number }
-  | { readonly kind: 'storing'; readonly wrapped: string; readonly keyVersion: string; readonly failures: number }
-  | {
-      readonly kind: 'storeDue';
-      readonly dueMs: number;
-      readonly wrapped: string;
-      readonly keyVersion: string;
-      readonly failures: number;
-    };
+  | (NewWrapping & { readonly kind: 'storing'; readonly failures: number })
+  | (NewWrapping & { readonly kind: 'storeDue'; readonly dueMs: number; readonly failures: number });
 
 export interface VolumeState extends WatchedVolume {
   readonly grace: Grace | null;

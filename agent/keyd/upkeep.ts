@@ -2,7 +2,7 @@
  * Rotation: a new key version is seen → the service rewraps the seed without showing it → the new wrapping is stored. The old
  * wrapping stays valid all the time, so every failure is only logged and tried again.
  */
-import type { Effect, Event, Upkeep, VolumeState } from './state.ts';
+import type { Effect, Event, NewWrapping, Upkeep, VolumeState } from './state.ts';
 
 const firstRetryMs = 60_000;
 const longestRetryMs = 15 * 60_000;
@@ -23,13 +23,9 @@ const rewrap = (volume: VolumeState, seenVersion: string, failures: number): Upk
 
 const store = (
   volume: VolumeState,
-  {
-    wrapped,
-    keyVersion,
-    failures,
-  }: { readonly wrapped: string; readonly keyVersion: string; readonly failures: number },
+  { wrapped, keyVersion, correlationId = null, failures }: NewWrapping & { readonly failures: number },
 ): Upkept => ({
-  volume: { ...volume, upkeep: { kind: 'storing', wrapped, keyVersion, failures } },
+  volume: { ...volume, upkeep: { kind: 'storing', wrapped, keyVersion, correlationId, failures } },
   effects: [
     {
       kind: 'store',
@@ -89,7 +85,7 @@ export const upkeepAfterRewrap = (
   if (outcome.keyVersion === volume.keyVersion) {
     return rewrapFailed(volume, failures, atMs, 'the service answered with the outdated key version');
   }
-  return store(volume, { wrapped: outcome.wrapped, keyVersion: outcome.keyVersion, failures: 0 });
+  return store(volume, { ...outcome, failures: 0 });
 };
 
 export const upkeepAfterStore = (
@@ -99,10 +95,10 @@ export const upkeepAfterStore = (
   const { upkeep } = volume;
   if (upkeep.kind !== 'storing') return { ...still(volume), stored: false };
   if (outcome.kind === 'done') {
-    const { wrapped, keyVersion } = upkeep;
+    const { wrapped, keyVersion, correlationId = null } = upkeep;
     return {
       volume: { ...volume, wrapped, keyVersion, upkeep: { kind: 'current' } },
-      effects: [{ kind: 'message', name: 'KEY_ROTATED', facts: { volume: volume.volume } }],
+      effects: [{ kind: 'message', name: 'KEY_ROTATED', facts: { volume: volume.volume, correlationId } }],
       stored: true,
     };
   }

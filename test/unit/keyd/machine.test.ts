@@ -82,7 +82,9 @@ t.test('active again in time: told once, then regular polls', async (t) => {
   const daemon = machine(configuration());
   daemon.poll(100, suspended);
   daemon.tick(10 * second);
-  t.strictSame(names(daemon.poll(10 * second + 100, active())), ['keep', 'KEY_REACHABLE', 'notify', 'schedule']);
+  const back = daemon.poll(10 * second + 100, { ...active(), correlationId: 'c-1' } as PollAnswer);
+  t.strictSame(names(back), ['keep', 'KEY_REACHABLE', 'notify', 'schedule']);
+  t.match(back, [{}, { facts: { volume: 'data', correlationId: 'c-1' } }], 'the record names the request');
   t.equal(nextTick(daemon.poll(10 * second + 200, active())), undefined, 'an answer nobody waits for is ignored');
 });
 
@@ -163,7 +165,7 @@ t.test('rotation: rewrap, then store, then tell; the record is renewed before it
     seen.find(({ kind }) => kind === 'rewrap'),
     { volume: 'data', key: 'key-1', wrapped: 'old' },
   );
-  const outcome = { kind: 'done', wrapped: 'new', keyVersion: 'v2' } as const;
+  const outcome = { kind: 'done', wrapped: 'new', keyVersion: 'v2', correlationId: 'c-2' } as const;
   const renewed = daemon.tell({ kind: 'rewrapFinished', atMs: 200, volume: 'data', outcome });
   t.match(
     renewed.find(({ kind }) => kind === 'store'),
@@ -171,6 +173,7 @@ t.test('rotation: rewrap, then store, then tell; the record is renewed before it
   );
   const stored = daemon.tell({ kind: 'storeFinished', atMs: 300, volume: 'data', outcome: { kind: 'done' } });
   t.strictSame(names(stored), ['keep', 'KEY_ROTATED', 'schedule']);
+  t.match(stored[1], { facts: { correlationId: 'c-2' } }, 'the record names the request');
   daemon.tick(minute);
   t.notOk(names(daemon.poll(minute + 100, active('v2'))).includes('rewrap'), 'once is enough');
 });

@@ -9,10 +9,10 @@ import { quantile, type Row } from './measure.ts';
 import type { Repetitions } from './rows.ts';
 
 /** What the service has to keep. */
-const LIMITS = { startMs: 300, callsPerSecond: 500, p99Ms: 50 };
+export const LIMITS = { startMs: 300, callsPerSecond: 500, p99Ms: 50 };
 /** Requests under way at a time: a few guests that boot together. */
 const CLIENTS = 8;
-const BURST = 500;
+export const BURST = 500;
 const SEED = Buffer.alloc(32, 6).toString('base64');
 
 /** As much HTTP and JSON as the service does, and nothing else. */
@@ -64,8 +64,9 @@ const post = (url: string, headers: Readonly<Record<string, string>>, body: stri
     sent.end(body);
   });
 
-/** `BURST` calls, `CLIENTS` at a time; adds the milliseconds of each to `times`. */
-const burst = async (call: () => Promise<unknown>, times: number[]): Promise<void> => {
+/** `BURST` calls, `CLIENTS` at a time; the milliseconds of each, which are added to `all` too. */
+const burst = async (call: () => Promise<unknown>, all: number[]): Promise<readonly number[]> => {
+  const times: number[] = [];
   let left = BURST;
   const client = async (): Promise<void> => {
     while (left > 0) {
@@ -76,6 +77,8 @@ const burst = async (call: () => Promise<unknown>, times: number[]): Promise<voi
     }
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
+  all.push(...times);
+  return times;
 };
 
 const startUp = ({ processes }: Repetitions, args: readonly string[]): Row => ({
@@ -90,6 +93,7 @@ const startUp = ({ processes }: Repetitions, args: readonly string[]): Row => ({
 });
 
 export interface KeyServiceRows extends AsyncDisposable {
+  /** The start; then a burst of each verb, whose `measured` answers the milliseconds of its calls. */
   readonly rows: readonly Row[];
 }
 

@@ -21,9 +21,10 @@ const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(signal));
 
 const openJournal = async (): Promise<JournalSink> => {
-  const { isJournalStream, stderrJournal, systemdJournal } = await import('./host/journal.ts');
+  const { isJournalStream, stderrJournal } = await import('./host/journal.ts');
   const write = (text: string) => process.stderr.write(text);
-  return isJournalStream(process.env.JOURNAL_STREAM) ? systemdJournal(write) : stderrJournal(write);
+  if (!isJournalStream(process.env.JOURNAL_STREAM)) return stderrJournal(write);
+  return (await import('./host/journal-stream.ts')).systemdJournal(write);
 };
 
 const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext => {
@@ -74,7 +75,7 @@ const run = async (given: readonly string[], sink: JournalSink): Promise<number>
   if (first === 'boot') stopping.signal.addEventListener('abort', () => process.exit(1));
   const io = processIo();
   try {
-    const root = await programFor(first, contextOver(sink, io));
+    const root = await programFor(given, contextOver(sink, io));
     if (first === undefined) {
       io.stderr(root.helpInformation());
       return 2;

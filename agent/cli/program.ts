@@ -22,13 +22,25 @@ export interface ProgramContext {
 
 interface Group {
   readonly about: string;
-  readonly load: (context: ProgramContext) => Promise<Command>;
+  /** `second` is the word behind the group's name: a group may load that command alone. */
+  readonly load: (context: ProgramContext, second: string | undefined) => Promise<Command>;
 }
+
+/** Scripts check many contracts, one a start: what writes them is not loaded for it. */
+const loadContract: Group['load'] = async ({ plainHost, io }, second) => {
+  const host = await plainHost();
+  if (second !== 'validate') return (await import('./contract.ts')).contractCommand(host, io);
+  const [{ contractGroup }, { validateCommand }] = await Promise.all([
+    import('./contract-group.ts'),
+    import('./contract-read.ts'),
+  ]);
+  return contractGroup().addCommand(validateCommand(host, io));
+};
 
 const groups: Readonly<Record<string, Group>> = {
   contract: {
     about: 'write, check, encrypt and sign contracts',
-    load: async ({ plainHost, io }) => (await import('./contract.ts')).contractCommand(await plainHost(), io),
+    load: loadContract,
   },
   attestation: {
     about: 'open and verify what a guest says about itself',
@@ -57,8 +69,9 @@ const groups: Readonly<Record<string, Group>> = {
 /** The one command that needs the whole tree. */
 const completion = 'completion';
 
-/** The tree with the group `wanted` loaded and the others as names only; `completion` loads all of them. */
-export const programFor = async (wanted: string | undefined, context: ProgramContext): Promise<Command> => {
+/** The tree with the group that `given` begins with loaded and the others as names only; `completion` loads all of them. */
+export const programFor = async (given: readonly string[], context: ProgramContext): Promise<Command> => {
+  const [wanted, second] = given;
   const root = new Command('triseed')
     .description(
       'Boot agent for confidential virtual machines: sealed contracts, protected volumes, customer root keys',
@@ -67,7 +80,8 @@ export const programFor = async (wanted: string | undefined, context: ProgramCon
     .showHelpAfterError('(add --help for the options)')
     .helpCommand(false);
   for (const [name, { about, load }] of Object.entries(groups)) {
-    if (name === wanted || wanted === completion) root.addCommand(await load(context));
+    if (name === wanted || wanted === completion)
+      root.addCommand(await load(context, wanted === completion ? undefined : second));
     else root.command(name).description(about);
   }
   if (wanted === completion) root.addCommand((await import('./completion.ts')).completionCommand(context.io, root));

@@ -2,12 +2,12 @@
  * Machine-wide locks as listening sockets in Linux's abstract namespace (unix(7)): binding is atomic and the kernel
  * frees the name when its holder ends, so there is no stale lock file to judge.
  */
-import { createServer } from 'node:net';
 import type { Locks } from '../ports.ts';
 
 export const locks: Locks = {
-  acquire: (name) =>
-    new Promise((resolve, reject) => {
+  acquire: async (name) => {
+    const { createServer } = await import('node:net');
+    return new Promise((resolve, reject) => {
       const server = createServer((socket) => socket.destroy());
       server.once('error', (error: NodeJS.ErrnoException) => {
         if (error.code === 'EADDRINUSE') resolve(null);
@@ -17,5 +17,6 @@ export const locks: Locks = {
         resolve({ release: () => new Promise((released) => server.close(() => released())) }),
       );
       server.unref();
-    }),
+    });
+  },
 };

@@ -22,7 +22,7 @@ export const wholeProgram = (version: string): Promise<Command> => {
     signal: new AbortController().signal,
     ask: async () => nothing(),
   };
-  return programFor('completion', context);
+  return programFor(['completion'], context);
 };
 
 /** As text of a roff document: no escapes, no requests at the start of a line, hyphens that can be copied. */

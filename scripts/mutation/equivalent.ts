@@ -10,6 +10,7 @@ export interface Equivalent {
 }
 
 const absentIsFalse = 'absent and false mean the same to every reader: the field is only ever asked whether it is true';
+const shortNames = 'names in a LUKS1 header have at most 31 printable characters, so that no reason is that long';
 
 export const equivalents: Readonly<Record<string, readonly Equivalent[]>> = {
   'agent/volumes/guard.ts': [
@@ -50,6 +51,11 @@ export const equivalents: Readonly<Record<string, readonly Equivalent[]>> = {
       place: "typeof value === 'number' && Number.isInteger(value)",
       because: 'Number.isInteger is false for whatever is no number; the type is asked for the compiler',
     },
+  ],
+  'agent/volumes/luks1-gate.ts': [
+    { fault: 'without slice', place: 'error.message.slice(0, 200)', because: shortNames },
+    { fault: 'one higher', place: '200', because: shortNames },
+    { fault: 'one lower', place: '200', because: shortNames },
   ],
   'agent/volumes/scenarios.ts': [
     { fault: 'only the left', place: 'how.partitions ?? false', because: absentIsFalse },

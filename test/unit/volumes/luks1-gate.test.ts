@@ -265,3 +265,7 @@ t.test('bytes of any kind are refused, never a fault', async (t) => {
   );
   t.pass('200 of them');
 });
+
+t.test('why there is no header to look at is handed on', async (t) => {
+  t.strictSame(gateLuks1('it says why', sizeBytes, allowed), { kind: 'refused', reason: 'it says why' });
+});

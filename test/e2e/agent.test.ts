@@ -14,7 +14,7 @@ import { peoplesCommands } from './cases/stories/people.ts';
 import { chains, powerCuts } from './cases/stories/power-cuts.ts';
 import { refusals } from './cases/stories/refusals.ts';
 import { rotations, suspension } from './cases/stories/root-keys.ts';
-import { everyScenario, manyInSmallGuest, manyWithUserSeeds } from './cases/stories/scenarios.ts';
+import { everyScenario, manyInSmallGuest, manyWithUserSeeds, oldForms } from './cases/stories/scenarios.ts';
 import { noSecretAnywhere } from './cases/stories/secrets.ts';
 import { tampering } from './cases/stories/tampering.ts';
 import { handedToWorkload, notHandedToWorkload } from './cases/stories/workload.ts';
@@ -27,6 +27,7 @@ const stories: Readonly<Record<string, Story>> = {
   'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
   'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),
   'every change of passphrase, and what a restart finds': (t, stage) => everyScenario(t, stage, 'changes', changes),
+  'old forms of LUKS, named and not named': oldForms,
   'disks tampered with': tampering,
   'forged headers and stock cryptsetup': stockWithForgedHeaders,
   ...Object.fromEntries(

@@ -6,10 +6,9 @@ import { rmSync, writeFileSync } from 'node:fs';
 import type { Test } from 'tap';
 import { passphraseOf, type SeedTexts } from './by-hand.ts';
 import { breathe, type Content, checkExt4, copyOut, fileOf, MiB, partitionOf, take, tool } from './image.ts';
-import { cryptsetup, type LuksJson, luksJsonOf, opensWith, volumeKeyOf } from './luks-file.ts';
+import { cryptsetup, dataOf, decrypt, type LuksJson, luksJsonOf, opensWith, volumeKeyOf } from './luks-file.ts';
 import type { Stage } from './stage.ts';
 import { fsBytes } from './volume-case.ts';
-import { decryptSectors } from './xts.ts';
 
 export interface TokenFields {
   readonly type: string;
@@ -106,7 +105,8 @@ const judgeContent = (t: Test, expected: Expected, json: LuksJson, key: Buffer, 
   const used = expected.madeHere || expected.grown === true ? bytes : bytes.subarray(0, fsBytes);
   const whole = used.subarray(0, used.length - (used.length % segment.sector_size));
   const piece = stage.piece();
-  writeFileSync(piece, decryptSectors({ key, sectorBytes: segment.sector_size }, whole), { mode: 0o600 });
+  const sectors = { key, sectorBytes: segment.sector_size };
+  writeFileSync(piece, decrypt(segment.encryption, sectors, whole), { mode: 0o600 });
   checkExt4(piece);
   for (const [name, text] of Object.entries(expected.content)) t.equal(fileOf(piece, `/${name}`), text, name);
   rmSync(piece);
@@ -152,4 +152,38 @@ export const judge = async (t: Test, stage: Stage, expected: Expected): Promise<
   await breathe();
   judgeContent(t, expected, json, volumeKey, stage);
   return token;
+};
+
+/** The start of a volume's LUKS header, as far as LUKS1 has one: everything before the data. */
+const luks1Bytes = 2 * MiB;
+
+/** What must be the same after a run: header and keyslots of a LUKS1 volume, and the metadata partition beside it. */
+export const beforeData = (expected: Pick<Expected, 'file' | 'whole'>): Buffer => {
+  const [from, data] = expected.whole === true ? [0, 0] : [MiB, partitionOf(expected.file, 2).offset];
+  return take(expected.file, from, data + luks1Bytes - from);
+};
+
+/** A LUKS1 volume after a run: nothing before its data has changed, and stock tools find the data behind it. */
+export const judgeLuks1 = async (
+  t: Test,
+  stage: Stage,
+  expected: Pick<Expected, 'file' | 'whole' | 'seeds' | 'content'>,
+  before: Buffer,
+): Promise<void> => {
+  const { file, whole, seeds, content } = expected;
+  t.ok(beforeData(expected).equals(before), 'header, keyslots and metadata partition are as they were');
+  const start = whole === true ? 0 : partitionOf(file, 2).offset;
+  const piece = stage.piece();
+  writeFileSync(piece, take(file, start, luks1Bytes + fsBytes), { mode: 0o600 });
+  await breathe();
+  const passphrase = passphraseOf(seeds);
+  t.equal(opensWith(piece, passphrase), true, 'the passphrase by sha256sum opens the header');
+  const { offset, cipher, sectorBytes } = dataOf(piece);
+  t.equal(offset, luks1Bytes);
+  const key = volumeKeyOf(piece, passphrase);
+  await breathe();
+  writeFileSync(piece, decrypt(cipher, { key, sectorBytes }, take(file, start + offset, fsBytes)), { mode: 0o600 });
+  checkExt4(piece);
+  for (const [name, text] of Object.entries(content)) t.equal(fileOf(piece, `/${name}`), text, name);
+  rmSync(piece);
 };

@@ -1,10 +1,11 @@
-/** LUKS2 headers on plain files: made and read by cryptsetup(8), and forged by hand (LUKS2 On-Disk Format 1.1.3, §2). */
+/** LUKS headers on plain files: made and read by cryptsetup(8), and forged by hand (LUKS2 On-Disk Format 1.1.3, §2). */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encryptSectors } from './xts.ts';
+import { decryptEssiv, encryptEssiv } from './essiv.ts';
+import { decryptSectors, encryptSectors, type Sectors } from './xts.ts';
 
 type Json = Record<string, unknown>;
 /** A LUKS2 JSON area as loosely as its forger needs it. */
@@ -57,14 +58,45 @@ export const luksFormat = (file: string, passphrase: string, settings: readonly 
   cryptsetup(['luksFormat', '--batch-mode', ...settings, ...keyFrom(passphrase), file], passphrase);
 };
 
-/** Puts `plain` behind the header of `file`, encrypted. */
-export const fillLuks = (file: string, passphrase: string, plain: Buffer): void => {
+/** Where the data of a LUKS volume lies, and how it is encrypted, as `cryptsetup luksDump` says. */
+export interface DataOf {
+  readonly offset: number;
+  readonly cipher: string;
+  readonly sectorBytes: number;
+}
+
+export const dataOf = (file: string): DataOf => {
+  const text = cryptsetup(['luksDump', file]);
+  const field = (pattern: RegExp): string => pattern.exec(text)?.[1] ?? '';
+  if (field(/^Version:\s+(\d)/m) === '1') {
+    const cipher = `${field(/^Cipher name:\s+(\S+)/m)}-${field(/^Cipher mode:\s+(\S+)/m)}`;
+    return { offset: Number(field(/^Payload offset:\s*(\d+)/m)) * 512, cipher, sectorBytes: 512 };
+  }
   const segment = luksJsonOf(file).segments['0'];
   if (segment === undefined) throw new Error(`${file} has no segment`);
+  return { offset: Number(segment.offset), cipher: segment.encryption, sectorBytes: segment.sector_size };
+};
+
+const ciphers: Readonly<Record<string, readonly [encrypt: typeof encryptSectors, decrypt: typeof decryptSectors]>> = {
+  'aes-xts-plain64': [encryptSectors, decryptSectors],
+  'aes-cbc-essiv:sha256': [encryptEssiv, decryptEssiv],
+};
+
+const cipherNamed = (name: string) => {
+  const found = ciphers[name];
+  if (found === undefined) throw new Error(`no test knows ${name}`);
+  return found;
+};
+
+export const decrypt = (cipher: string, sectors: Sectors, bytes: Buffer): Buffer =>
+  cipherNamed(cipher)[1](sectors, bytes);
+
+/** Puts `plain` behind the header of `file`, encrypted. */
+export const fillLuks = (file: string, passphrase: string, plain: Buffer): void => {
+  const { offset, cipher, sectorBytes } = dataOf(file);
   const key = volumeKeyOf(file, passphrase);
-  const encrypted = encryptSectors({ key, sectorBytes: segment.sector_size }, plain);
   const bytes = readFileSync(file);
-  encrypted.copy(bytes, Number(segment.offset));
+  cipherNamed(cipher)[0]({ key, sectorBytes }, plain).copy(bytes, offset);
   writeFileSync(file, bytes);
 };
 

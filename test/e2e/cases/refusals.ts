@@ -3,7 +3,7 @@
  * must come; the disk must be the same afterwards, byte for byte.
  */
 import type { MessageName } from '../../../agent/messages.ts';
-import { passphraseOf } from './by-hand.ts';
+import { mixOfTwo, passphraseOf } from './by-hand.ts';
 import { MiB, partition, partitionOf, put, take, tool, zero } from './image.ts';
 import { cryptsetup, forge, type LuksJson } from './luks-file.ts';
 import { forgeryNamed } from './luks-forgeries.ts';
@@ -222,6 +222,73 @@ export const headers: readonly Refusal[] = [
     contract: { envSeed: 'not_the_seed_of_this_volume' },
     refused: 'LUKS_OPEN_FAILED',
     because: /the seeds do not open it/,
+  },
+];
+
+const luks1 = ['--type=luks1', '--pbkdf-force-iterations=2000'];
+const wholeLuks1 = luksIn(0, luks1);
+/** Overwrites fields of a whole-disk LUKS1 header, which has no checksum. */
+const luks1With = (offset: number, bytes: Uint8Array | string): DiskMaker =>
+  steps(wholeLuks1, bytesAt(0, offset, bytes));
+const keyslot = (at: number): number => 208 + at * 48;
+const word = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
+
+/** With the setting that lets LUKS1 be opened: sound volumes that would have to change, and forged ones. */
+export const luks1Refusals: readonly Refusal[] = [
+  {
+    key: 'luks1_rolled',
+    sizeMiB: 24,
+    disk: luksIn(0, luks1, (seeds) => mixOfTwo({ ...seeds, env: 'an_older_seed_of_the_env' })),
+    contract: { env: ['previousSeed: an_older_seed_of_the_env'] },
+    refused: 'VOLUME_LUKS1_UNCHANGED',
+  },
+  {
+    key: 'luks1_rekey',
+    sizeMiB: 120,
+    disk: steps(twoPartitions, metadata({}), luksIn(2, luks1)),
+    kms: main,
+    refused: 'VOLUME_LUKS1_WITH_KMS',
+  },
+  { key: 'luks1_kms', disk: handMadeKms('main', passphraseOf, luks1), kms: main, refused: 'VOLUME_LUKS1_WITH_KMS' },
+  { key: 'luks1_kms_whole', sizeMiB: 24, disk: wholeLuks1, kms: main, refused: 'VOLUME_KMS_NOT_WANTED' },
+  {
+    key: 'luks1_other_seed',
+    sizeMiB: 24,
+    disk: wholeLuks1,
+    contract: { envSeed: 'not_the_seed_of_this_volume' },
+    refused: 'LUKS_OPEN_FAILED',
+  },
+  {
+    key: 'luks1_null',
+    sizeMiB: 24,
+    disk: luks1With(8, `${'cipher_null'.padEnd(32, '\0')}${'ecb'.padEnd(32, '\0')}`),
+    refused: 'VOLUME_HEADER_DAMAGED',
+    because: /cipher_null-ecb/,
+  },
+  {
+    key: 'luks1_costly',
+    sizeMiB: 24,
+    disk: luks1With(keyslot(0) + 4, word(400_000_000)),
+    refused: 'VOLUME_HEADER_DAMAGED',
+    because: /iterations/,
+  },
+  {
+    key: 'luks1_overlap',
+    sizeMiB: 24,
+    disk: luks1With(keyslot(1) + 40, word(8)),
+    refused: 'VOLUME_HEADER_DAMAGED',
+    because: /overlaps/,
+  },
+  {
+    key: 'luks1_moved',
+    sizeMiB: 24,
+    disk: luks1With(104, word(8)),
+    refused: 'VOLUME_HEADER_DAMAGED',
+    because: /into the data/,
   },
 ];
 

@@ -24,6 +24,8 @@ export const refuseAll = async (
     readonly guest?: Partial<GuestOptions>;
     /** Done when the disks are made, before the guest is started. */
     readonly before?: () => Promise<void>;
+    /** `volumes` of the agent configuration. */
+    readonly configuration?: string;
   } = {},
 ): Promise<void> => {
   const scratch = stage.folder(name);
@@ -40,6 +42,7 @@ export const refuseAll = async (
     volumes: made.map(({ volume }) => volumeText(stage, volume)),
     disks,
     ...(given.guest === undefined ? {} : { options: given.guest }),
+    ...(given.configuration === undefined ? {} : { configuration: given.configuration }),
   });
   await given.before?.();
   guest.start();

@@ -10,6 +10,8 @@ export interface Scenario extends VolumeCase {
   readonly after: string;
   readonly madeElsewhere: boolean;
   readonly judged: Partial<Expected>;
+  /** LUKS1: whatever happens, only its data changes. */
+  readonly isLuks1?: true;
 }
 
 const main: VolumeCase['kms'] = (stage) => [stage.entry('main')];
@@ -208,6 +210,72 @@ export const changes: readonly Scenario[] = [
     before: 'migrate-and-format',
     after: 'migrate',
     madeElsewhere: false,
+    judged: { keyName: 'main' },
+  },
+];
+
+const luks1 = ['--type=luks1', '--pbkdf-force-iterations=2000'];
+const essiv = [...quick.slice(0, -3), '--cipher=aes-cbc-essiv:sha256', '--key-size=256'];
+
+/** What only `legacyProfiles: [luks1, cbc-essiv]` lets open. Sizes so that no file system is to be grown. */
+export const legacyForms: readonly Scenario[] = [
+  {
+    key: 'luks1_whole',
+    sizeMiB: 24,
+    disk: luksIn(0, luks1),
+    before: 'open-luks1',
+    after: 'open-luks1',
+    ...elsewhere,
+    judged: { whole: true },
+    isLuks1: true,
+  },
+  {
+    key: 'luks1_essiv',
+    sizeMiB: 120,
+    // As cryptsetup 1.5 made it by itself.
+    disk: steps(
+      table('metadata', 'data'),
+      metadata({}),
+      luksIn(2, [...luks1, '--cipher=aes-cbc-essiv:sha256', '--key-size=256', '--hash=sha1']),
+    ),
+    before: 'open-luks1',
+    after: 'open-luks1',
+    ...elsewhere,
+    judged: {},
+    isLuks1: true,
+  },
+  {
+    key: 'essiv',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, [...essiv, '--sector-size=512'])),
+    before: 'open',
+    after: 'open',
+    ...elsewhere,
+    judged: { token: false },
+  },
+  {
+    key: 'essiv_4096',
+    sizeMiB: 32,
+    disk: luksIn(0, [...essiv.slice(0, -1), '--key-size=128', '--sector-size=4096']),
+    before: 'legacy-whole-disk',
+    after: 'legacy-whole-disk',
+    ...elsewhere,
+    judged: { whole: true, token: false },
+  },
+  {
+    key: 'essiv_rolled',
+    disk: steps(table('metadata', 'data'), metadata({}), luksIn(2, [...essiv, '--sector-size=512'], beforeEnv)),
+    contract: rollsEnv,
+    before: 'open',
+    ...changed,
+    judged: { token: true, keyslot: '1', closedTo: beforeEnv },
+  },
+  {
+    key: 'essiv_adopted',
+    disk: handMadeKms('main', passphraseOf, essiv),
+    kms: main,
+    before: 'open-kms',
+    after: 'open-kms',
+    ...elsewhere,
     judged: { keyName: 'main' },
   },
 ];

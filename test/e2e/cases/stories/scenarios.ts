@@ -2,8 +2,10 @@
 import type { Test } from 'tap';
 import { messages } from '../../../../agent/messages.ts';
 import { idsOf, linesWith, stackTraces } from '../journal.ts';
-import { judge } from '../judge.ts';
-import type { Scenario } from '../scenarios.ts';
+import { beforeData, judge, judgeLuks1 } from '../judge.ts';
+import { luks1Refusals, type Refusal } from '../refusals.ts';
+import { refuseAll } from '../refuse.ts';
+import { legacyForms, type Scenario } from '../scenarios.ts';
 import type { Stage } from '../stage.ts';
 import {
   contentMadeElsewhere,
@@ -34,14 +36,21 @@ export const everyScenario = async (
   stage: Stage,
   name: string,
   scenarios: readonly Scenario[],
+  configuration?: string,
 ): Promise<void> => {
   const scratch = stage.folder(name);
   const made = [];
-  for (const scenario of scenarios) made.push({ scenario, ...(await makeVolume(stage, scratch, scenario)) });
+  for (const scenario of scenarios) {
+    const volume = await makeVolume(stage, scratch, scenario);
+    const { file } = volume;
+    const before = scenario.isLuks1 === true ? beforeData({ ...scenario.judged, file }) : null;
+    made.push({ scenario, before, ...volume });
+  }
   const guest = await stage.guest(scratch, {
     name,
     volumes: scenarios.map((scenario) => volumeText(stage, scenario)),
     disks: made.flatMap(({ disks }) => disks),
+    ...(configuration === undefined ? {} : { configuration }),
   });
   guest.start();
   await guest.waitForText(/HPL10001I|HPL10000E/, 120_000);
@@ -58,6 +67,7 @@ export const everyScenario = async (
     );
     if (madeElsewhere) t.equal(await guest.check(`cat ${mount}/made-elsewhere`), 'by mkfs.ext4 and cryptsetup\n');
   }
+  await guest.check('triseed volume verify');
   await guest.check(scenarios.map(({ key }) => `printf kept-${key} >/mnt/${key}/written; `).join(''));
   t.strictSame(
     idsOf(guest).filter((id) => /^HPL07003|^HPL10001|E$/.test(id)),
@@ -79,9 +89,10 @@ export const everyScenario = async (
   t.equal(await guest.powerOff(), 'poweredOff');
   t.strictSame([...stackTraces(guest, 1), ...stackTraces(guest, 2)], []);
 
-  for (const { scenario, file, seeds } of made) {
+  for (const { scenario, file, seeds, before } of made) {
     await t.test(`stock tools on ${scenario.key}`, async (t) => {
       const content = { written: `kept-${scenario.key}` };
+      if (before !== null) return judgeLuks1(t, stage, { ...scenario.judged, file, seeds, content }, before);
       await judge(t, stage, {
         ...scenario.judged,
         key: scenario.key,
@@ -92,6 +103,29 @@ export const everyScenario = async (
       });
     });
   }
+};
+
+const volumesWith = (legacy: readonly string[]): string =>
+  `volumes: { deviceWaitSeconds: 2, legacyProfiles: [ ${legacy.join(', ')} ] }`;
+
+/** Old forms open where the agent configuration names them, LUKS1 without a change; elsewhere they are refused like a forgery. */
+export const oldForms = async (t: Test, stage: Stage): Promise<void> => {
+  const refused = (because: RegExp, wanted: (key: string) => boolean): readonly Refusal[] =>
+    legacyForms
+      .filter(({ key }) => wanted(key))
+      .map((volume) => ({ ...volume, refused: 'VOLUME_HEADER_DAMAGED', because }));
+  const isLuks1 = (key: string): boolean => key.startsWith('luks1');
+  await everyScenario(t, stage, 'old-forms', legacyForms, volumesWith(['luks1', 'cbc-essiv']));
+  await refuseAll(t, stage, 'old-unnamed', [
+    ...refused(/names luks1/, isLuks1),
+    // The smaller key is what is seen first of the volume with 4096-byte sectors.
+    ...refused(/aes-cbc-essiv:sha256|key size is 16/, (key) => !isLuks1(key)),
+  ]);
+  const named = [
+    ...refused(/aes-cbc-essiv:sha256/, (key) => key === 'luks1_essiv' || key === 'essiv'),
+    ...luks1Refusals,
+  ];
+  await refuseAll(t, stage, 'old-luks1', named, { configuration: volumesWith(['luks1']) });
 };
 
 /** A header that is being made takes 16 MiB of /run, which is a fifth of the memory (systemd: TMPFS_LIMITS_RUN): not all fit. */

@@ -26,7 +26,7 @@ export interface Round {
 
 export interface History {
   readonly seed: string;
-  /** How long the change of a volume takes undisturbed, from its first write on. */
+  /** From the first write to a volume to its last one, undisturbed. */
   readonly windowMs: number;
   readonly rounds: readonly Round[];
 }

@@ -137,29 +137,40 @@ export class Machine {
   }
 
   /**
-   * Milliseconds from the first write that `look` notices until the change is done, of the slowest volume. Throws an Error after the
-   * limit.
+   * Milliseconds from the first write to a disk until the last one before the change was said to be done, of the slowest volume.
+   * Throws an Error after the limit.
    */
-  async slowest(look: Look, change: () => Promise<void>): Promise<number> {
+  async slowest(change: () => Promise<void>): Promise<number> {
     const { id } = messages[this.#protocol.doneBy];
-    const watched = this.volumes.map(({ volume: { key }, file }) => ({ key, file, before: look(file), beganAt: 0 }));
-    const doneAt = new Map<string, number>();
+    const watched = this.volumes.map(({ volume: { key }, file }) => ({
+      key,
+      file,
+      seen: lastWrite(file),
+      firstAt: 0,
+      lastAt: 0,
+    }));
+    const done = new Set<string>();
     const stop = this.guest.onLine((line) => {
       const key = line.includes(`${id}: `) ? / volume ([\w-]+)\b/.exec(line)?.[1] : undefined;
-      if (key !== undefined) doneAt.set(key, performance.now());
+      if (key !== undefined) done.add(key);
     });
     const deadline = performance.now() + limitMs;
-    await change();
-    while (doneAt.size < watched.length) {
-      if (performance.now() > deadline) throw new Error(`not every volume was changed\n${this.guest.lastLines(40)}`);
-      for (const one of watched)
-        if (one.beganAt === 0 && look(one.file) !== one.before) one.beganAt = performance.now();
+    const changing = change();
+    while (done.size < watched.length) {
+      const now = performance.now();
+      if (now > deadline) throw new Error(`not every volume was changed\n${this.guest.lastLines(40)}`);
+      for (const one of watched) {
+        const seen = lastWrite(one.file);
+        if (done.has(one.key) || seen === one.seen) continue;
+        Object.assign(one, { seen, lastAt: now, firstAt: one.firstAt === 0 ? now : one.firstAt });
+      }
       await sleep(watchEveryMs);
     }
     stop();
-    const noticed = watched.filter(({ beganAt }) => beganAt > 0);
-    if (noticed.length === 0) throw new Error('the disks were not written');
-    return Math.ceil(Math.max(...noticed.map(({ key, beganAt }) => (doneAt.get(key) ?? 0) - beganAt)));
+    await changing;
+    const longest = Math.max(...watched.map(({ firstAt, lastAt }) => lastAt - firstAt));
+    if (longest === 0) throw new Error('the disks were not written');
+    return Math.ceil(longest);
   }
 
   /** Power fails now. What the workload was promised until then is kept in mind. */

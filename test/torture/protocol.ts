@@ -32,7 +32,7 @@ await t.test(name, { timeout: day }, async (t) => {
   const machine = await Machine.make(stage, name, protocol);
   const torture = protocol.changedBy === 'boot' ? whileBooting(machine) : whileRotating(machine, stage);
   const windowMs = await torture.window();
-  console.error(`${name}: undisturbed, a volume takes ${windowMs} ms at most from its first write on`);
+  console.error(`${name}: undisturbed, a volume is written during ${windowMs} ms at most`);
   history = { ...history, windowMs };
   for (let inVain = 0; !lost && inVain < mostInVain && sumsOf([history]).volumes < wanted; ) {
     const number = (history.rounds.at(-1)?.number ?? 0) + 1;

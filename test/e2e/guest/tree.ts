@@ -15,8 +15,12 @@ export interface GuestFile {
   readonly mode?: number;
 }
 
+export interface GuestLink {
+  readonly linkTo: string;
+}
+
 /** Absolute path in the guest → file. */
-export type GuestFiles = Readonly<Record<string, string | GuestFile>>;
+export type GuestFiles = Readonly<Record<string, string | GuestFile | GuestLink>>;
 
 export interface TreeOptions {
   readonly hostname: string;
@@ -111,11 +115,15 @@ const wants: Readonly<Record<string, readonly string[]>> = {
 
 const masked = ['systemd-remount-fs.service', 'systemd-journald-audit.socket'];
 
-const put = (folder: string, path: string, file: string | GuestFile): void => {
-  const { content, mode = 0o644 } = typeof file === 'string' ? { content: file } : file;
+const put = (folder: string, path: string, file: string | GuestFile | GuestLink): void => {
   const target = join(folder, path);
   mkdirSync(dirname(target), { recursive: true });
   rmSync(target, { force: true });
+  if (typeof file === 'object' && 'linkTo' in file) {
+    symlinkSync(file.linkTo, target);
+    return;
+  }
+  const { content, mode = 0o644 } = typeof file === 'string' ? { content: file } : file;
   writeFileSync(target, content, { mode });
 };
 

@@ -297,6 +297,8 @@ t.test('cbc-essiv: by its name in the setting, and nothing else with it', async 
     ['keyslot only', essiv(64, xts, cbc, 32), 'passed'],
     ['keyslot only, with the key size of XTS', essiv(64, xts, cbc, 64), 'refused'],
     ['XTS with the key size of CBC', essiv(16, xts), 'refused'],
+    ['XTS with a key of half the size, in a keyslot that could hold it', essiv(16, xts, cbc, 16), 'refused'],
+    ['CBC with a key of twice the size, in a keyslot that could hold it', essiv(64, cbc, xts, 64), 'refused'],
     ['XTS keyslot with the key size of CBC', essiv(32, cbc, xts, 16), 'refused'],
     ['a plain IV', essiv(32, 'aes-cbc-plain64'), 'refused'],
     ['a plain IV of the keyslot', essiv(32, cbc, 'aes-cbc-plain64'), 'refused'],
@@ -326,6 +328,7 @@ t.test('what the setting allows never carries our profile, and is gated again un
   const legacy = ['cbc-essiv'] as const;
   for (const [name, edit, profile] of [
     ['data', both(withToken, essiv(32)), 'cbc-essiv'],
+    ['data alone', both(withToken, essiv(32, cbc, xts, 64)), 'cbc-essiv'],
     ['one keyslot', both(withToken, essiv(64, xts, cbc, 32)), 'cbc-essiv'],
     ['none of it', withToken, 'triseed'],
   ] as const) {

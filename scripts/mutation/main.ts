@@ -36,7 +36,7 @@ const targets: readonly Target[] = [
     file: 'agent/volumes/gate.ts',
     tests: tests('gate'),
     wording: {
-      arguments: { refuse: 0, object: 1, exactly: 1, decimal: 1, within: 1, same: 1, base64: 1, kdfOf: 1 },
+      arguments: { refuse: 0, object: 1, exactly: 1, decimal: 1, within: 1, same: 1, base64: 1, kdfOf: 1, cipherOf: 1 },
       within: ['what'],
     },
   },

@@ -31,7 +31,7 @@ interface Part {
 const tests: Readonly<Record<string, Part>> = {
   unit: { jobs: 3, timeoutSeconds: 60 },
   conformance: { jobs: 2, timeoutSeconds: 600 },
-  e2e: { jobs: 1, timeoutSeconds: 1200 },
+  e2e: { jobs: 1, timeoutSeconds: 2400 },
 };
 /** What a file gets for its clean-up when its time is over, before it is ended, in milliseconds. */
 const lastMoments = 30_000;

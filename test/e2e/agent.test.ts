@@ -50,7 +50,7 @@ const stories: Readonly<Record<string, Story>> = {
 
 const rootKeys = ['main', 'other', 'suspended', 'deleted', 'long-suspended', 'rotated', 'searched'];
 
-t.setTimeout(1_000_000);
+t.setTimeout(2_300_000);
 t.jobs = 4;
 const stage = await new Stage('agent').open(...rootKeys);
 t.teardown(() => stage.close());

@@ -11,7 +11,7 @@ import { checkout } from './guest/place.ts';
 import { createDisk } from './guest/scratch.ts';
 import type { GuestFile, GuestFiles, GuestLink } from './guest/tree.ts';
 
-t.setTimeout(400_000);
+t.setTimeout(1_200_000);
 const stage = await new Stage('package').open('main');
 t.teardown(() => stage.close());
 
@@ -77,7 +77,7 @@ t.test('boots a sealed contract, and again', async (t) => {
     ['second', 'written in the first boot\nwritten in the second boot'],
   ] as const) {
     guest.start();
-    await guest.waitForText(/HPL10001I/, 120_000);
+    await guest.waitForText(/HPL10001I/, 360_000);
     t.equal(await guest.check('ls -A /opt/triseed'), '', 'the checkout is out of reach');
     t.not((await guest.run('node --version || nodejs --version')).status, 0, 'there is no Node');
     t.equal((await guest.check('readlink -f /usr/bin/triseed')).trim(), '/usr/lib/triseed/triseed');

@@ -46,7 +46,7 @@ export const refuseAll = async (
   });
   await given.before?.();
   guest.start();
-  t.equal(await guest.waitForExit(180_000), 'poweredOff');
+  t.equal(await guest.waitForExit(540_000), 'poweredOff');
   for (const { key, refused, because } of refusals) {
     const { id } = messages[refused];
     const lines = linesWith(guest, id).filter((line) => new RegExp(`\\bvolumes? (?:\\w+, )*${key}\\b`).test(line));

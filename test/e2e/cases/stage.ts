@@ -123,7 +123,7 @@ export class Stage {
       contractDisk: createContractDisk(scratch, { ...given.seed, userData }),
       network: true,
       wantedUnits: ['triseed.target'],
-      limitSeconds: 240,
+      limitSeconds: 720,
       memoryMiB: 1024,
       ...given.options,
       files: { ...files, ...given.options?.files },

@@ -43,7 +43,7 @@ export interface GuestOptions {
   /** Host programs whose arguments and environment are recorded (recorder.ts). */
   readonly recordPrograms?: readonly string[];
   readonly memoryMiB?: number;
-  /** Each boot is killed after this many seconds, whatever happens to the driver. Default 120. */
+  /** Each boot is killed after this many seconds, whatever happens to the driver. Default 300. */
   readonly limitSeconds?: number;
   readonly kernelArguments?: readonly string[];
 }
@@ -82,7 +82,7 @@ export class Guest {
   start(changes: GuestOptions = {}): void {
     if (this.running) throw new Error(`${this.name} is running`);
     this.#options = { ...this.#options, ...changes };
-    const { network = false, memoryMiB = 512, limitSeconds = 120 } = this.#options;
+    const { network = false, memoryMiB = 512, limitSeconds = 300 } = this.#options;
     const consoleFile = join(this.folder, `console-${this.boots + 1}.log`);
     const commandsFolder = join(this.folder, 'commands');
     const program = this.#commandLine({ cpu: this.#cpu, memoryMiB, network }, commandsFolder);
@@ -154,7 +154,7 @@ export class Guest {
   }
 
   /** Resolves when every disk has its names under /dev/disk and the wanted units have been started. */
-  async ready(timeoutMs = 30_000): Promise<void> {
+  async ready(timeoutMs = 120_000): Promise<void> {
     await this.waitForText(/Reached target e2e\.target/, timeoutMs);
     await this.check('udevadm settle', { timeoutMs });
   }
@@ -256,7 +256,7 @@ export class Guest {
   }
 
   /** Asks the guest to shut down and waits for it. */
-  async powerOff(timeoutMs = 30_000): Promise<Outcome> {
+  async powerOff(timeoutMs = 120_000): Promise<Outcome> {
     await this.run('systemctl --no-block poweroff').catch(() => undefined);
     return this.waitForExit(timeoutMs);
   }

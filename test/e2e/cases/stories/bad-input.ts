@@ -46,7 +46,7 @@ export const noContract = async (t: Test, stage: Stage): Promise<void> => {
   });
   t.teardown(() => guest.stop());
   guest.start();
-  t.equal(await guest.waitForExit(60_000), 'poweredOff');
+  t.equal(await guest.waitForExit(180_000), 'poweredOff');
   t.ok(linesWith(guest, messages.CONTRACT_NOT_EXISTS.id).length > 0);
   t.equal(idsOf(guest).at(-1), messages.SERVICE_FAILED.id);
   t.strictSame(stackTraces(guest), []);

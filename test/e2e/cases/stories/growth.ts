@@ -30,7 +30,7 @@ export const grownDisks = async (t: Test, stage: Stage): Promise<void> => {
   });
   const boot = async (): Promise<void> => {
     guest.start();
-    await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 120_000);
+    await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 360_000);
     t.strictSame(linesWith(guest, 'HPL10000E'), []);
   };
   const bytesOf = async (key: string): Promise<number> =>

@@ -25,7 +25,7 @@ export const peoplesCommands = async (t: Test, stage: Stage): Promise<void> => {
   });
   const boot = async (): Promise<void> => {
     guest.start();
-    await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 120_000);
+    await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 360_000);
     t.strictSame(linesWith(guest, 'HPL10000E'), []);
   };
   const type = async (command: string, expected: number) => {
@@ -36,7 +36,7 @@ export const peoplesCommands = async (t: Test, stage: Stage): Promise<void> => {
 
   await boot();
   await guest.check('printf kept-two >/mnt/two/written; printf kept-three >/mnt/three/written; sync');
-  await guest.waitForText(new RegExp(messages.VOLUMES_ARE_ENCRYPTED.id), 60_000);
+  await guest.waitForText(new RegExp(messages.VOLUMES_ARE_ENCRYPTED.id), 180_000);
   const check = guest.journal().filter(({ identifier }) => identifier === 'verify-disk-encryption');
   t.match(check.map(({ text }) => text.slice(0, 9)).sort(), ['HPL13000I', 'HPL13001I', 'HPL13003I', 'HPL13003I']);
   for (const { key } of volumes)

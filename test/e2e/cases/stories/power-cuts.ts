@@ -177,7 +177,7 @@ export const chains: Readonly<Record<string, Chain>> = {
 };
 
 /** Of each boot: the wait for its moments, and for the volumes in the end. */
-const limitSeconds = 240;
+const limitSeconds = 720;
 
 /** Cuts the power of one guest again and again, then lets it come up and asks stock tools about every volume. */
 export const powerCuts = async (t: Test, stage: Stage, { volumes, boots }: Chain): Promise<void> => {

@@ -22,10 +22,10 @@ export const rotate = async (stage: Stage, keyName: string): Promise<void> => {
   await stage.service.key('rotate', stage.key(keyName).id, '--yes');
 };
 
-export const up = (guest: Guest): Promise<string> => guest.waitForText(/HPL10001I|HPL10000E/, 120_000);
+export const up = (guest: Guest): Promise<string> => guest.waitForText(/HPL10001I|HPL10000E/, 360_000);
 export const restart = async (t: Test, guest: Guest): Promise<void> => {
   await guest.run('systemctl --no-block reboot').catch(() => undefined);
-  t.equal(await guest.waitForExit(60_000), 'restarting');
+  t.equal(await guest.waitForExit(180_000), 'restarting');
   guest.start();
   t.match(await up(guest), /HPL10001I/);
 };
@@ -70,7 +70,7 @@ export const rotations = async (t: Test, stage: Stage, keyName: string): Promise
   const { guest, token } = kept;
   const first = token();
   await rotate(stage, keyName);
-  await guest.waitForText(/HPL18001I/, 60_000);
+  await guest.waitForText(/HPL18001I/, 180_000);
   const second = token();
   t.not(second.key_version, first.key_version, 'the token names the new version of the key');
   t.not(second.wrapped, first.wrapped);
@@ -110,7 +110,7 @@ export const suspension = async (t: Test, stage: Stage, keyName: string): Promis
   const kept = await guestWith(t, stage, 'suspension', keyName, 1);
   const { guest } = kept;
   await disable(stage, keyName);
-  t.equal(await guest.waitForExit(180_000), 'restarting');
+  t.equal(await guest.waitForExit(540_000), 'restarting');
   const said = idsOf(guest).filter((id) => /^HPL18|^TSD18/.test(id));
   t.strictSame(said, ['HPL18003I', 'HPL18002W', 'HPL18003W', 'TSD18002I'], 'warned, announced, closed');
   const at = (id: string): number => guest.journal().find(({ text }) => text.startsWith(id))?.at ?? Number.NaN;
@@ -119,14 +119,14 @@ export const suspension = async (t: Test, stage: Stage, keyName: string): Promis
 
   const before = fingerprint(kept.volume.file);
   guest.start();
-  t.equal(await guest.waitForExit(180_000), 'poweredOff');
+  t.equal(await guest.waitForExit(540_000), 'poweredOff');
   t.ok(linesWith(guest, messages.KMS_WAITING.id).length > 1, 'the boot polled');
   t.ok(linesWith(guest, messages.KMS_KEY_NOT_ACTIVE.id).length > 0);
   t.equal(idsOf(guest).at(-1), messages.SERVICE_FAILED.id);
   t.equal(fingerprint(kept.volume.file), before, 'the disk was not written');
 
   guest.start();
-  await guest.waitForText(/TSD06007W/, 60_000);
+  await guest.waitForText(/TSD06007W/, 180_000);
   await enable(stage, keyName);
   t.match(await up(guest), /HPL10001I/, 'enabled while it polled');
   await finish(t, stage, keyName, kept);

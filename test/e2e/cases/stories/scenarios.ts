@@ -53,7 +53,7 @@ export const everyScenario = async (
     ...(configuration === undefined ? {} : { configuration }),
   });
   guest.start();
-  await guest.waitForText(/HPL10001I|HPL10000E/, 120_000);
+  await guest.waitForText(/HPL10001I|HPL10000E/, 360_000);
   for (const { key, before, madeElsewhere } of scenarios) {
     t.match(
       linesWith(guest, messages.VOLUME_PLAN.id, `volume ${key}:`),
@@ -75,9 +75,9 @@ export const everyScenario = async (
   );
 
   await guest.run('systemctl --no-block reboot').catch(() => undefined);
-  t.equal(await guest.waitForExit(60_000), 'restarting');
+  t.equal(await guest.waitForExit(180_000), 'restarting');
   guest.start();
-  await guest.waitForText(/HPL10001I|HPL10000E/, 120_000);
+  await guest.waitForText(/HPL10001I|HPL10000E/, 360_000);
   for (const { key, after } of scenarios) {
     t.match(
       linesWith(guest, messages.VOLUME_PLAN.id, `volume ${key}:`),
@@ -141,7 +141,7 @@ export const manyInSmallGuest = async (t: Test, stage: Stage): Promise<void> => 
     options: { memoryMiB: 512, wantedUnits: ['triseed-volumes.target'] },
   });
   guest.start();
-  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 180_000);
+  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 540_000);
   t.strictSame(linesWith(guest, 'HPL10000E'), []);
   t.equal(linesWith(guest, 'HPL02002I').length, volumes.length, 'every volume is mounted');
   t.equal(await guest.powerOff(), 'poweredOff');
@@ -168,7 +168,7 @@ export const manyWithUserSeeds = async (t: Test, stage: Stage): Promise<void> =>
     options: { memoryMiB: 1024, wantedUnits: ['triseed-volumes.target'] },
   });
   guest.start();
-  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 240_000);
+  await guest.waitForText(/Reached target triseed-volumes\.target|HPL10000E/, 720_000);
   t.strictSame(linesWith(guest, 'HPL10000E'), []);
   t.equal(linesWith(guest, 'HPL02002I').length, volumes.length, 'every volume is mounted');
   for (const { key } of volumes)

@@ -111,12 +111,12 @@ export const noSecretAnywhere = async (t: Test, stage: Stage, keyName: string): 
   t.ok(['processes', 'journal', ...files, ...guest.consoleFiles].every((place) => running.searched.includes(place)));
 
   await rotate(stage, keyName);
-  await guest.waitForText(/HPL18001I.*three/, 60_000);
-  await guest.waitForText(/HPL18001I.*adopted/, 60_000);
+  await guest.waitForText(/HPL18001I.*three/, 180_000);
+  await guest.waitForText(/HPL18001I.*adopted/, 180_000);
   t.strictSame((await sweep({ secrets, guest, files })).findings, [], 'after a rotation');
 
   await disable(stage, keyName);
-  t.equal(await guest.waitForExit(120_000), 'restarting');
+  t.equal(await guest.waitForExit(360_000), 'restarting');
   t.strictSame((await sweep({ secrets, guest, ended: true, files })).findings, [], 'after a revocation');
 
   const started = guest.recorded();

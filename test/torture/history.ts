@@ -8,7 +8,7 @@ import { type ProtocolName, protocolNames } from './protocols.ts';
 export interface Cut {
   /** Milliseconds after the first write of that boot, or of the daemon, reached the disk of one volume. */
   readonly delayMs: number;
-  /** Volumes whose change was under way: their disks were written before the cut, and work was left for the next boot. */
+  /** Volumes whose change was under way: written before the cut, and not said to be done, or with work left for the next boot. */
   readonly underWay: readonly string[];
 }
 

@@ -184,14 +184,33 @@ export class Machine {
       this.#promised.set(key, { ...this.#promised.get(key), [name]: text });
   }
 
-  /** Volumes that the present or last boot planned to do more with than to open them. */
+  #said(id: string, key: string): boolean {
+    return linesWith(this.guest, id).some((line) => / volume ([\w-]+)\b/.exec(line)?.[1] === key);
+  }
+
+  #keysWhere(holds: (key: string) => boolean): ReadonlySet<string> {
+    return new Set(this.volumes.map(({ volume }) => volume.key).filter(holds));
+  }
+
+  /** Whether the present or last boot planned more for a volume than to open it. */
+  #hasPlannedWork(key: string): boolean {
+    const [plan] = linesWith(this.guest, messages.VOLUME_PLAN.id, `volume ${key}: `);
+    return plan !== undefined && !/: open → mount /.test(plan);
+  }
+
+  /** Volumes for which that boot found something that was left to do. */
   workLeft(): ReadonlySet<string> {
-    const left = this.volumes.filter(({ volume: { key } }) => {
-      const [plan] = linesWith(this.guest, messages.VOLUME_PLAN.id, `volume ${key}: `);
-      const grown = linesWith(this.guest, messages.VOLUME_FILESYSTEM_GROWN.id, `volume ${key} `);
-      return (plan !== undefined && !/: open → mount /.test(plan)) || grown.length > 0;
-    });
-    return new Set(left.map(({ volume }) => volume.key));
+    return this.#keysWhere((key) => this.#hasPlannedWork(key) || this.#said(messages.VOLUME_FILESYSTEM_GROWN.id, key));
+  }
+
+  /** Volumes of which that boot, or its daemon, has not said that the change is done. */
+  unfinished(by: Protocol['changedBy']): ReadonlySet<string> {
+    const done = messages[this.#protocol.doneBy].id;
+    return this.#keysWhere((key) =>
+      by === 'rotation'
+        ? !this.#said(done, key)
+        : this.#hasPlannedWork(key) && !this.#said(messages.VOLUME_MOUNTED.id, key) && !this.#said(done, key),
+    );
   }
 
   /** Messages by which a boot refuses to go on. */

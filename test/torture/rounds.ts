@@ -17,6 +17,7 @@ import {
   secretsOnDisk,
   volumesUp,
 } from './machine.ts';
+import type { Protocol } from './protocols.ts';
 
 export interface Torture {
   /** Milliseconds from the first write to a volume to its last one, undisturbed. */
@@ -31,12 +32,14 @@ const allMounted = new RegExp(`${messages.VOLUMES_DONE.id}|${messages.SERVICE_FA
 interface Unjudged {
   readonly delayMs: number;
   readonly written: readonly string[];
+  /** What the guest's own messages say. */
+  readonly unfinished: ReadonlySet<string>;
 }
 
 /** Power fails `delayMs` after `provoked` resolves, which it does at the first write of a change. */
 const cutWhileChanging = async (
   machine: Machine,
-  compared: Look,
+  { by, compared }: { readonly by: Protocol['changedBy']; readonly compared: Look },
   delayMs: number,
   provoked: () => Promise<void>,
 ): Promise<Unjudged> => {
@@ -45,12 +48,13 @@ const cutWhileChanging = async (
   await sleep(delayMs);
   await machine.cut();
   const after = await machine.looks(compared);
-  return { delayMs, written: [...after].flatMap(([key, look]) => (look === before.get(key) ? [] : [key])) };
+  const written = [...after].flatMap(([key, look]) => (look === before.get(key) ? [] : [key]));
+  return { delayMs, written, unfinished: machine.unfinished(by) };
 };
 
-const judgeCut = ({ delayMs, written }: Unjudged, workLeft: ReadonlySet<string>): Cut => ({
+const judgeCut = ({ delayMs, written, unfinished }: Unjudged, workLeft: ReadonlySet<string>): Cut => ({
   delayMs,
-  underWay: written.filter((key) => workLeft.has(key)),
+  underWay: written.filter((key) => unfinished.has(key) || workLeft.has(key)),
 });
 
 interface Instant {
@@ -104,7 +108,7 @@ export const whileBooting = (machine: Machine): Torture => ({
     let last: Unjudged | null = null;
     const moments = instants(random, machine, windowMs);
     for (const [at, { key, delayMs }] of moments.entries()) {
-      const cut = await cutWhileChanging(machine, everyByte, delayMs, () =>
+      const cut = await cutWhileChanging(machine, { by: 'boot', compared: everyByte }, delayMs, () =>
         bootedToWrite(machine, { boot: `${number}.${at}.`, key }, lastWrite, allMounted),
       );
       if (last !== null) cuts.push(judgeCut(last, machine.workLeft()));
@@ -154,10 +158,11 @@ export const whileRotating = (machine: Machine, stage: Stage): Torture => {
     async round(t, number, random, windowMs) {
       await up(`${number}.9.`);
       const [{ key, delayMs }, ...more] = instants(random, machine, windowMs);
-      let last = await cutWhileChanging(machine, secretsOnDisk, delayMs, () => rotatedToWrite(key));
+      const rotating = { by: 'rotation', compared: secretsOnDisk } as const;
+      let last = await cutWhileChanging(machine, rotating, delayMs, () => rotatedToWrite(key));
       const cuts: Cut[] = [];
       for (const [at, { key, delayMs }] of more.entries()) {
-        const cut = await cutWhileChanging(machine, secretsOnDisk, delayMs, () =>
+        const cut = await cutWhileChanging(machine, { by: 'boot', compared: secretsOnDisk }, delayMs, () =>
           bootedToWrite(machine, { boot: `${number}.${at}.`, key }, secondaryHeader, guestUp),
         );
         cuts.push(judgeCut(last, machine.workLeft()));

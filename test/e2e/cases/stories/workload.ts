@@ -90,7 +90,9 @@ export const handedToWorkload = async (t: Test, stage: Stage): Promise<void> => 
   for (const place of ['/var/hyperprotect', '/root/.docker', '/data1'])
     t.match(await guest.check(`findmnt -no FSTYPE,OPTIONS ${place}`), /^tmpfs .*nosuid,nodev/, place);
   t.match(await guest.check('findmnt -no SOURCE /data1/compose/db'), /^\/dev\/mapper\/triseed-/, 'inside the project');
-  t.equal((await guest.run("find / -xdev -name '.*.new'")).stdout, '', 'no temporary file is left');
+  // Not all of /: each folder of this machine that the guest looks into costs a descriptor of its kernel's process.
+  const written = '/data1 /etc/triseed /root/.docker /run /var/hyperprotect';
+  t.equal(await guest.check(`find ${written} -name '.*.new'`), '', 'no temporary file is left');
 
   const read = (path: string): Promise<string> => guest.check(`cat ${path}`);
   t.equal(await read('/data1/compose/docker-compose.yaml'), composeText);

@@ -40,19 +40,35 @@ const umount = (mount: string, timeoutMs: number): Command => ({
   timeoutMs,
 });
 
-/** Runs `command` and says whether it succeeded in time. Tells why not, and never throws. */
-const attempt = async (host: Host, step: string, command: Command): Promise<boolean> => {
-  const failed = (reason: string): false => {
+/** Runs `command`: what it printed, or null when it did not succeed in time. Tells why not, and never throws. */
+const attemptOutput = async (host: Host, step: string, command: Command): Promise<string | null> => {
+  const failed = (reason: string): null => {
     host.journal.message('REVOKE_STEP_FAILED', { step, reason });
-    return false;
+    return null;
   };
   try {
     const result = await withinTime(host.clock, command.timeoutMs + secondMs, host.run(command));
     if (result === null || result.timedOut) return failed(`not done within ${command.timeoutMs / secondMs} s`);
-    return result.exit === 0 ? true : failed(`exit status ${result.exit ?? result.signal}`);
+    return result.exit === 0 ? result.stdout.toString('utf8') : failed(`exit status ${result.exit ?? result.signal}`);
   } catch (error) {
     return failed(error instanceof Error ? error.message : 'unknown');
   }
+};
+
+/** Whether `command` succeeded in time. */
+const attempt = async (host: Host, step: string, command: Command): Promise<boolean> =>
+  (await attemptOutput(host, step, command)) !== null;
+
+/**
+ * Stops the workload's target and its units, and waits until they are down. Waiting for the target is not enough: the units that
+ * are PartOf= it and start before it stop after it (systemd.unit(5), "Before=, After=": the inverse order), and a volume they
+ * still use is busy. Their names are asked for first, while the target still has them.
+ */
+const stopWorkload = async (host: Host): Promise<void> => {
+  const question = ['show', '--property=ConsistsOf', '--value', workloadTarget];
+  const parts = await attemptOutput(host, 'asking for the units of the workload', systemctl(question, 5 * secondMs));
+  const units = (parts ?? '').split(/\s+/).filter((unit) => unit !== '');
+  await attempt(host, 'stopping the workload', systemctl(['stop', '--', workloadTarget, ...units], workloadLimitMs));
 };
 
 /** Whether the kernel still has a mapping of this name: read from sysfs, so that a broken dmsetup is not taken for "gone". */
@@ -105,7 +121,7 @@ const unmountAll = async (host: Host, volumes: readonly HandedVolume[]): Promise
 /** Stops the workload, closes every volume of `handOver`, restarts the guest. Resolves when the restart was asked for. */
 export const revokeGuest = async (host: Host, handOver: HandOver, reason: string): Promise<void> => {
   await attempt(host, 'arming the forced restart', systemctl(['start', forcedRestartTimer], 5 * secondMs));
-  await attempt(host, 'stopping the workload', systemctl(['stop', workloadTarget], workloadLimitMs));
+  await stopWorkload(host);
   await unmountAll(host, handOver.volumes);
   const closed = await Promise.all(handOver.volumes.map((volume) => closeAndTell(host, volume)));
   // With a suspended file system an orderly shutdown would wait for it without end.

@@ -81,6 +81,8 @@ After=triseed-volumes.target triseed-guarded.service
 RequiresMountsFor=/mnt/data
 [Service]
 ExecStart=/bin/sh -c 'cd /mnt/data; while sleep 0.2; do date >>log; done'
+# Long enough that nobody gets by who does not wait for it.
+ExecStop=/bin/sleep 3
 ExecStop=/bin/echo "the workload stops"
 `;
 

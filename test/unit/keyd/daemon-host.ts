@@ -59,9 +59,9 @@ export interface DaemonHost extends Host {
   readonly texts: string[];
 }
 
-export type Outcome = 'hangs' | number;
+export type Outcome = 'hangs' | number | { readonly stdout: string };
 
-/** `outcomeOf` scripts a command by its line: an exit status, or `hangs` for a child that cannot be killed. */
+/** `outcomeOf` scripts a command by its line: an exit status, what it prints when it succeeds, or `hangs` for a child that cannot be killed. */
 export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): DaemonHost => {
   const log: string[] = [];
   const texts: string[] = [];
@@ -71,7 +71,8 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
     log.push(line);
     const outcome = outcomeOf(line);
     if (outcome === 'hangs') return never;
-    return { exit: outcome, signal: null, timedOut: false, stdout: Buffer.alloc(0), stderr: '', elapsedMs: 1 };
+    const [exit, stdout] = typeof outcome === 'number' ? [outcome, ''] : [0, outcome.stdout];
+    return { exit, signal: null, timedOut: false, stdout: Buffer.from(stdout), stderr: '', elapsedMs: 1 };
   };
   return {
     clock: manualClock(),

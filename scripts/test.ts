@@ -1,15 +1,16 @@
 /**
  * Runs parts of the test suite one after the other and sums them up.
  *
- *   node scripts/test.ts [--verbose] PART...      parts: check unit conformance e2e
+ *   node scripts/test.ts [--verbose] PART...      parts: check unit conformance e2e, and for a quick answer: shorter guests
  *
- * `check` is the type checker and the linter. The others are the tap files below test/PART; of their assertions only those
- * that fail are shown, unless --verbose. Each file is a process that says its own results, several at a time: tap's own
- * runner reads and writes every assertion once more, which took as long as the tests themselves. A failed part does not keep the next from running. The last line is
- * `N passed, N failed[, N skipped]`; the exit status is 0 when nothing failed.
+ * `check` is the type checker and the linter. `unit`, `conformance` and `e2e` are the tap files below test/PART, `shorter` is
+ * conformance without the files that take longest, `guests` three stories of e2e. Of their assertions only those that fail are
+ * shown, unless --verbose. Each file is a process that says its own results, several at a time: tap's own
+ * runner reads and writes every assertion once more, which took as long as the tests themselves. A failed part does not keep the next
+ * from running. The last line is `N passed, N failed[, N skipped]`; the exit status is 0 when nothing failed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,15 +24,42 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const bin = join(root, 'node_modules', '.bin');
 
 interface Part {
+  /** Paths of files, with `*` and `**`. */
+  readonly files: string;
+  /** Of those, not these. */
+  readonly without?: readonly string[];
+  /** Handed to each file. */
+  readonly args?: readonly string[];
   /** Files at the same time. Unit tests wait much for tools; a guest uses both CPUs from one file already. */
   readonly jobs: number;
   /** Of one file, in seconds. */
   readonly timeoutSeconds: number;
 }
+const conformance = { files: 'test/conformance/**/*.test.ts', jobs: 2, timeoutSeconds: 600 } as const;
+const e2e = { files: 'test/e2e/*.test.ts', jobs: 1, timeoutSeconds: 2400 } as const;
 const tests: Readonly<Record<string, Part>> = {
-  unit: { jobs: 3, timeoutSeconds: 60 },
-  conformance: { jobs: 2, timeoutSeconds: 600 },
-  e2e: { jobs: 1, timeoutSeconds: 2400 },
+  unit: { files: 'test/unit/**/*.test.ts', jobs: 3, timeoutSeconds: 60 },
+  conformance,
+  shorter: {
+    ...conformance,
+    // Half a minute to three minutes each; all others together take one and a half.
+    without: [
+      'build',
+      'contract-fuzz',
+      'contract-hostile',
+      'contract-openssl',
+      'kms/durability',
+      'volumes/change-passphrase',
+      'volumes/faults',
+      'volumes/write-traces',
+    ].map((name) => `test/conformance/${name}.test.ts`),
+  },
+  e2e,
+  guests: {
+    ...e2e,
+    files: 'test/e2e/agent.test.ts',
+    args: ['every scenario', 'eight volumes with user seeds', 'no contract'],
+  },
 };
 /** What a file gets for its clean-up when its time is over, before it is ended, in milliseconds. */
 const lastMoments = 30_000;
@@ -128,9 +156,9 @@ const totalsOf = (lines: readonly string[]): Counts => {
 };
 
 /** A file that dies, says nothing, or whose status belies its totals has failed. */
-const runFile = async (file: string, timeoutSeconds: number, verbose: boolean): Promise<Counts> => {
+const runFile = async (file: string, { args = [], timeoutSeconds }: Part, verbose: boolean): Promise<Counts> => {
   const began = performance.now();
-  const child = start('node', [file], 'pipe', {
+  const child = start('node', [file, ...args], 'pipe', {
     TAP_TIMEOUT: String(timeoutSeconds),
     // Half of what a small file takes is reading tap: Node keeps it compiled.
     NODE_COMPILE_CACHE: join(root, '.cache', 'compile'),
@@ -148,20 +176,23 @@ const runFile = async (file: string, timeoutSeconds: number, verbose: boolean): 
   return { ...counts, failed };
 };
 
-const runTests = async (name: string, { jobs, timeoutSeconds }: Part, verbose: boolean): Promise<Counts> => {
-  const files = globSync(`test/${name}/**/*.test.ts`, { cwd: root }).sort();
-  if (files.length === 0) {
-    say(`${name}: test/${name} holds no file that ends in .test.ts`);
+const runTests = async (part: Part, verbose: boolean): Promise<Counts> => {
+  const files = globSync(part.files, { cwd: root })
+    .filter((file) => part.without?.includes(file) !== true)
+    .sort();
+  const missing = part.without?.filter((file) => !existsSync(join(root, file))) ?? [];
+  if (files.length === 0 || missing.length > 0) {
+    say(`there is no ${missing[0] ?? part.files}`);
     return { ...none, failed: 1 };
   }
   let counts = none;
   const lane = async (): Promise<void> => {
     for (let file = files.shift(); file !== undefined; file = files.shift()) {
-      const ofFile = await runFile(file, timeoutSeconds, verbose);
+      const ofFile = await runFile(file, part, verbose);
       counts = add(counts, ofFile);
     }
   };
-  await Promise.all(Array.from({ length: jobs }, lane));
+  await Promise.all(Array.from({ length: part.jobs }, lane));
   return counts;
 };
 
@@ -179,7 +210,7 @@ for (const name of parts) {
   say(name);
   const began = performance.now();
   const part = tests[name];
-  const counts = part === undefined ? await check() : await runTests(name, part, args.includes('--verbose'));
+  const counts = part === undefined ? await check() : await runTests(part, args.includes('--verbose'));
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   say(`${name}: ${counts.passed} passed, ${counts.failed} failed (${seconds} s)`);
   sum = add(sum, counts);

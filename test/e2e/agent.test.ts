@@ -2,7 +2,7 @@
  * The real agent in real guests, from contract to key daemon, against `triseed kms serve`. Each story is one guest or a few, with many
  * volumes; two CPUs are shared by four stories, because those about root keys wait most of the time.
  *
- *   node test/e2e/agent.test.ts [TEXT]       only the stories whose name holds TEXT; KEEP_GUESTS=1 keeps consoles and disks
+ *   node test/e2e/agent.test.ts [TEXT...]    only the stories whose name holds a TEXT; KEEP_GUESTS=1 keeps consoles and disks
  */
 import t, { type Test } from 'tap';
 import { changes, scenarios } from './cases/scenarios.ts';
@@ -55,7 +55,13 @@ t.jobs = 4;
 const stage = await new Stage('agent').open(...rootKeys);
 t.teardown(() => stage.close());
 
-const wanted = process.argv[2] ?? '';
+const wanted = process.argv.slice(2);
+const isWanted = (name: string): boolean => wanted.length === 0 || wanted.some((text) => name.includes(text));
+for (const text of wanted)
+  t.ok(
+    Object.keys(stories).some((name) => name.includes(text)),
+    `a story of ${text}`,
+  );
 for (const [name, story] of Object.entries(stories)) {
-  if (name.includes(wanted)) t.test(name, { buffered: true }, (t) => story(t, stage));
+  if (isWanted(name)) t.test(name, { buffered: true }, (t) => story(t, stage));
 }

@@ -45,6 +45,8 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
   };
   const notify: Notify = async (report) =>
     (await import('./host/notify.ts')).notifyOver(process.env.NOTIFY_SOCKET ?? null)(report);
+  const askSocket: ProgramContext['askSocket'] = async (...question) =>
+    (await import('./host/ask-socket.ts')).askSocket(...question);
   const ask: ProgramContext['ask'] = async (question, signal) =>
     (await import('./host/ask.ts')).askTerminal(question, signal);
   const credentialsFolder = process.env.CREDENTIALS_DIRECTORY ?? null;
@@ -58,7 +60,7 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
     credentialsFolder,
     ask,
   });
-  return { io, version, plainHost, configured, keyServices, notify, credentialsFolder, signal, ask };
+  return { io, version, plainHost, configured, keyServices, notify, askSocket, credentialsFolder, signal, ask };
 };
 
 /** boot and keyd know only 0 and 1: their caller is systemd. */

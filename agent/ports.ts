@@ -138,6 +138,50 @@ export type HttpOutcome =
 /** One request. Never throws for what the network does; no redirects are followed; plain http only to loopback. */
 export type SendHttp = (request: HttpRequest) => Promise<HttpOutcome>;
 
+/** Where a connection goes to: a name or an address without brackets. */
+export interface ConnectionTarget {
+  readonly hostname: string;
+  readonly port: number;
+}
+
+export interface TlsDelivery extends ConnectionTarget {
+  /** PEM texts: who may have signed the server's certificate, and the client's own certificate. */
+  readonly ca: string;
+  readonly cert: string;
+  /** PEM of the client's private key. */
+  readonly key: Secret;
+  readonly bytes: Uint8Array;
+  readonly timeoutMs: number;
+}
+
+export type ConnectionFailure = {
+  readonly kind: 'failure';
+  /** `refused`: TLS verification failed on either side; trying again changes nothing by itself. */
+  readonly failure: 'lookup' | 'connect' | 'timeout' | 'refused' | 'interrupted';
+  readonly detail: string;
+};
+
+/** Connections that are not HTTP. Neither throws for what the network does. */
+export interface Connections {
+  /** Whether the name has an address and a TCP connection comes about; it is closed at once. */
+  reach(target: ConnectionTarget, timeoutMs: number): Promise<{ readonly kind: 'reached' } | ConnectionFailure>;
+  /**
+   * Sends `bytes` over TLS with a client certificate, to a server that proves `hostname`; `names` are those in its
+   * certificate. Done when the server has closed in its turn, or has not objected for a while: TLS 1.3 tells a client
+   * only afterwards that its certificate was refused (RFC 8446, 4.4.2.4).
+   */
+  deliver(
+    delivery: TlsDelivery,
+  ): Promise<{ readonly kind: 'delivered'; readonly names: readonly string[] } | ConnectionFailure>;
+}
+
+/**
+ * Records of this boot from the journal as `journalctl --output=json` writes them, one a line, from behind `cursor` on or
+ * from the first; goes on until `signal` aborts. Lines that are longer than `maxLineBytes` are left out. Throws
+ * COMMAND_NOT_STARTED, and JOURNAL_READER_ENDED when the reader ends by itself.
+ */
+export type FollowJournal = (cursor: string | null, maxLineBytes: number, signal: AbortSignal) => AsyncIterable<string>;
+
 /** A request to a server of ours (the local key service). */
 export interface ServerRequest {
   readonly method: string;
@@ -235,6 +279,16 @@ export interface ServiceReport {
 
 /** Never rejects: whether the service manager listens is its own affair. */
 export type Notify = (report: ServiceReport) => Promise<void>;
+
+/**
+ * Asks a service of this machine over a stream socket with a path, unix(7): sends `question`, closes its half, and resolves to everything
+ * the other side says. With `maxAnswerBytes` 0 it resolves once the question is handed over. Throws SOCKET_NO_ANSWER.
+ */
+export type AskSocket = (
+  path: string,
+  question: Uint8Array,
+  limits: { readonly timeoutMs: number; readonly maxAnswerBytes: number },
+) => Promise<Buffer>;
 
 export interface Journal {
   /** One catalogue message, journalled under its component's identifier. */

@@ -1,7 +1,7 @@
 /** The command tree of `triseed`. Each group is loaded when it is asked for: a boot does not pay for the authoring commands. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
-import type { Host, Notify } from '../ports.ts';
+import type { AskSocket, Host, Notify } from '../ports.ts';
 import type { CommandIo } from './io.ts';
 import type { KmsExtra } from './kms.ts';
 
@@ -15,6 +15,8 @@ export interface ProgramContext {
   readonly configured: (path: string) => Promise<{ readonly settings: AgentConfiguration; readonly host: Host }>;
   readonly keyServices: () => Promise<KmsExtra>;
   readonly notify: Notify;
+  /** Sockets of services of this machine. */
+  readonly askSocket: AskSocket;
   readonly credentialsFolder: string | null;
   readonly signal: AbortSignal;
   readonly ask: KmsExtra['ask'];
@@ -52,7 +54,7 @@ const groups: Readonly<Record<string, Group>> = {
   },
   keyd: {
     about: 'watch the root keys of opened volumes (run by systemd)',
-    load: async (context) => (await import('./keyd.ts')).keydCommand(context),
+    load: async (context) => (await import('./keyd.ts')).keydCommand({ ...context, ask: context.askSocket }),
   },
   volume: {
     about: 'see what is on volumes, what a boot would do, check, back up, recover, wipe',

@@ -111,9 +111,25 @@ export const keydMessages = {
   REVOKE_NOT_STARTED: message<{ readonly unit: string; readonly reason: string }>({
     id: 'TSD18001E',
     component,
-    text: ({ unit, reason }) => `systemd did not start ${unit}: ${reason}`,
+    text: ({ unit, reason }) => `systemd did not take the request to start ${unit}: ${reason}`,
     systemAction: 'the daemon ends, which makes systemd start that unit itself',
     userAction: 'none; power the guest off from outside if it does not restart within minutes',
+    exit: 1,
+  }),
+  SOCKET_NO_ANSWER: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD18003E',
+    component,
+    text: ({ path, reason }) => `no answer at the socket ${path}: ${reason}`,
+    systemAction: 'nothing was changed by whoever asked',
+    userAction: 'see whether the socket unit of that path is active (systemctl list-sockets)',
+    exit: 3,
+  }),
+  STORE_REFUSED: message<OfVolumeWithReason>({
+    id: 'TSD18004E',
+    component,
+    text: ({ volume, reason }) => `triseed-store did not store the renewed seed: ${reason} -> data volume ${volume}`,
+    systemAction: 'the volume keeps the wrapping it has; the daemon asks again later',
+    userAction: 'read the journal of triseed-store@.service; check the disk',
     exit: 1,
   }),
   REVOKE_STEP_FAILED: message<{ readonly step: string; readonly reason: string }>({

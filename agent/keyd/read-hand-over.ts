@@ -1,13 +1,12 @@
 import { AgentError } from '../errors.ts';
 import type { Files } from '../ports.ts';
 import { type HandOver, handOverMaxBytes, parseHandOver } from './hand-over.ts';
+import { keptPath } from './places.ts';
 import { parseKept } from './record.ts';
 import type { Kept } from './state.ts';
 
 const bootIdPath = '/proc/sys/kernel/random/boot_id';
 const keptMaxBytes = 1024 * 1024;
-
-export const keptPath = (run: string): string => `${run}/keyd-state.json`;
 
 /** The id of this boot, random(4). Throws KEY_DAEMON_CONFIGURATION. */
 export const readBootId = async (files: Files): Promise<string> => {

@@ -6,8 +6,9 @@
  */
 import { AgentError } from '../errors.ts';
 import { withinTime } from '../kms/time-limit.ts';
-import type { Command, Host } from '../ports.ts';
+import type { AskSocket, Command, Host } from '../ports.ts';
 import type { HandedVolume, HandOver } from './hand-over.ts';
+import { verbSocket } from './places.ts';
 import { readKept } from './read-hand-over.ts';
 import type { Revocation } from './state.ts';
 
@@ -20,6 +21,7 @@ const workloadTarget = 'triseed-workload.target';
 /** How long the workload may take to stop. */
 const workloadLimitMs = 30 * secondMs;
 const unmountLimitMs = 20 * secondMs;
+const longestReason = 300;
 
 const systemctl = (args: readonly string[], timeoutMs: number): Command => ({
   program: systemctlPath,
@@ -139,25 +141,39 @@ export const revokeGuest = async (host: Host, handOver: HandOver, reason: string
 export const runRevocation = async (host: Host, handOver: HandOver): Promise<void> => {
   const kept = await readKept(host.files, handOver.settings.paths.run).catch(() => null);
   const revocation = kept?.bootId === handOver.bootId ? kept.revocation : null;
-  const reason = revocation?.reason ?? 'it could not be kept running';
+  // The record belongs to the daemon, which is not root: what it says goes to the journal and nowhere else.
+  const reason = revocation?.reason.slice(0, longestReason) ?? 'it could not be kept running';
   if (revocation === null) host.journal.message('KEY_DAEMON_FAILED', { reason });
   await revokeGuest(host, handOver, reason);
 };
 
 const startAttempts = 3;
 const betweenAttemptsMs = 2 * secondMs;
+const nothing = new Uint8Array();
 
 /**
- * Hands the revocation to a unit of its own. The daemon lives in a mount namespace where unmounting would not reach the guest,
- * and without the rights to do it.
+ * Hands the revocation to a unit of its own, which triseed-revoke.socket starts: the daemon lives in a mount namespace where unmounting
+ * would not reach the guest, and is nobody who may do it. Nothing is said over the socket, so there is nothing to believe.
  * @throws REVOKE_NOT_STARTED when systemd does not take it; the daemon then ends, and its unit starts the revocation
  */
-export const startRevocation = async (host: Host, handOver: HandOver, revocation: Revocation): Promise<void> => {
-  if (handOver.settings.power === 'report') return host.power.restart(revocation.reason);
-  const start = systemctl(['start', '--no-block', revokeUnit], 5 * secondMs);
+export const startRevocation = async (
+  host: Host,
+  ask: AskSocket,
+  handOver: HandOver,
+  revocation: Revocation,
+): Promise<void> => {
+  const { power, paths } = handOver.settings;
+  if (power === 'report') return host.power.restart(revocation.reason);
+  let reason = '';
   for (let tried = 1; tried <= startAttempts; tried += 1) {
-    if (await attempt(host, `starting ${revokeUnit}`, start)) return;
+    try {
+      await ask(verbSocket(paths.run, 'revoke'), nothing, { timeoutMs: 5 * secondMs, maxAnswerBytes: 0 });
+      return;
+    } catch (error) {
+      reason = error instanceof Error ? error.message : 'unknown';
+      host.journal.message('REVOKE_STEP_FAILED', { step: `asking for ${revokeUnit}`, reason });
+    }
     if (tried < startAttempts) await host.clock.sleep(betweenAttemptsMs);
   }
-  throw new AgentError('REVOKE_NOT_STARTED', { unit: revokeUnit, reason: `${startAttempts} attempts failed` });
+  throw new AgentError('REVOKE_NOT_STARTED', { unit: revokeUnit, reason });
 };

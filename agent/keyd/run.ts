@@ -1,30 +1,29 @@
 /**
  * The key daemon: asks the machine what to do and does it. Time, network, disk and systemd are here; decisions are not.
- * Storing and revoking are functions that are passed in, so that they can live in processes of their own.
+ * Storing and revoking need rights that the daemon has not: it asks for them at two sockets (places.ts).
  */
 import type { AgentConfiguration } from '../configuration.ts';
 import type { KmsEntry } from '../contract/types.ts';
 import type { KeyBackend } from '../kms/backend.ts';
-import type { Host, Notify } from '../ports.ts';
-import type { ProtectedVolume } from '../volumes/stored-seed.ts';
+import type { AskSocket, Host, Notify } from '../ports.ts';
 import { type Errands, errands } from './errands.ts';
 import { type HandOver, polledKeys, watchConfigurationOf } from './hand-over.ts';
 import { prepare, step } from './machine.ts';
-import { keptPath, readKept } from './read-hand-over.ts';
+import { keptPath, verbSocket } from './places.ts';
+import { readKept } from './read-hand-over.ts';
 import { renderKept } from './record.ts';
 import { startRevocation } from './revoke.ts';
-import type { Effect, Event, Revocation, State } from './state.ts';
+import type { Effect, Event, State } from './state.ts';
+import { askToStore } from './store-verb.ts';
 
 export interface KeyDaemon {
   readonly handOver: HandOver;
   readonly backendFor: (host: Host, entry: KmsEntry, settings: AgentConfiguration['kms']) => KeyBackend;
-  /** Replaces the stored wrapping in one atomic step; throws when the old one is still in place. */
-  readonly storeSeed: (host: Host, volume: ProtectedVolume, wrapped: string, keyVersion: string) => Promise<void>;
+  /** Reaches the two verbs that need privilege. */
+  readonly ask: AskSocket;
   /** Aborted when systemd asks the daemon to end. */
   readonly signal: AbortSignal;
   readonly notify: Notify;
-  /** Gets the revocation going. By default through triseed-revoke.service. */
-  readonly revoke?: (host: Host, handOver: HandOver, revocation: Revocation) => Promise<void>;
   /** Sees every event before the machine does: a recorded run replays in a test. */
   readonly record?: (event: Event) => void;
 }
@@ -109,7 +108,7 @@ const carryOut = async (
       return inbox.scheduleTick(effect.atMs);
     case 'revoke': {
       const { volume, reason } = effect;
-      return (daemon.revoke ?? startRevocation)(host, handOver, { volume, reason });
+      return startRevocation(host, daemon.ask, handOver, { volume, reason });
     }
     case 'end':
       return;
@@ -147,7 +146,8 @@ export const runKeyDaemon = async (host: Host, daemon: KeyDaemon): Promise<void>
     }));
     const running = errands(endingHost(host, ended.signal), {
       keys,
-      storeSeed: daemon.storeSeed,
+      storeSeed: (volume, wrapped, keyVersion) =>
+        askToStore(daemon.ask, verbSocket(handOver.settings.paths.run, 'store'), volume, wrapped, keyVersion),
       finished: (event) => inbox.put(event),
     });
     const kept = await readKept(host.files, handOver.settings.paths.run);

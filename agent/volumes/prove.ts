@@ -84,16 +84,44 @@ export const proveNew = async (
   return proofOf({ passphrase, scheme, renewal: null, keyslot: null, obtained, present: null });
 };
 
-/** Unwraps the first stored seed that this root key made: our token's, then the keyfile's. */
-const obtainStored = async (stored: readonly string[], obtain: ObtainSeed): Promise<ObtainedSeed> => {
+/**
+ * Unwraps the first stored seed that this root key made and that `fits`: our token's, then the keyfile's. Without one that fits, one that
+ * does not is handed out, for the caller to refuse.
+ */
+const obtainStored = async (
+  stored: readonly string[],
+  obtain: ObtainSeed,
+  fits: (seed3: Secret) => boolean = () => true,
+): Promise<ObtainedSeed> => {
+  let other: ObtainedSeed | null = null;
   for (const [at, wrapped] of stored.entries()) {
     try {
-      return await obtain(wrapped);
+      const obtained = await obtain(wrapped);
+      other?.seed3.wipe();
+      if (fits(obtained.seed3)) return obtained;
+      other = obtained;
     } catch (error) {
-      if (at === stored.length - 1 || !hasCode(error, 'KMS_UNWRAP_FAILED')) throw error;
+      if (!hasCode(error, 'KMS_UNWRAP_FAILED')) {
+        other?.seed3.wipe();
+        throw error;
+      }
+      if (other === null && at === stored.length - 1) throw error;
     }
   }
+  if (other !== null) return other;
   throw new TypeError('a scenario with a stored seed came without one');
+};
+
+/** Whether the MAC of the token, when there is one, was made with this seed. */
+const fitsToken = (
+  volume: ContractVolume,
+  header: GatedHeader,
+  seed3: Secret,
+  partitions: Binding['partitions'],
+): boolean => {
+  const { token } = header;
+  if (!token?.stored) return true;
+  return macMatches(seed3, bindingOf(header, { volume: volume.key, partitions }, token.scheme), token.stored.mac);
 };
 
 /** Throws what a token, or its absence, says against opening the volume with these seeds. */
@@ -111,9 +139,7 @@ const insistBound = (
   // A keyslot with our own derivation for random seeds was made by us, and we never leave one without its token.
   if (token === null && slot?.ours === true && slot.kdf === 'pbkdf2')
     throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
-  if (!token?.stored) return;
-  const binding = bindingOf(header, { volume: volume.key, partitions }, token.scheme);
-  if (!macMatches(seed3, binding, token.stored.mac))
+  if (!fitsToken(volume, header, seed3, partitions))
     throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
 };
 
@@ -154,7 +180,8 @@ export const proveOpening = async (
   if (header === undefined) throw new TypeError('a scenario that opens came without a gated header');
   const stored = outcome.seeds === 3 && !outcome.rekeys;
   insistBound(volume, header, null, null);
-  let obtained = stored ? await obtainStored(observation.seed.wrapped, obtain) : null;
+  const fits = (seed3: Secret): boolean => fitsToken(volume, header, seed3, guidsOf(observation));
+  let obtained = stored ? await obtainStored(observation.seed.wrapped, obtain, fits) : null;
   try {
     insistBound(volume, header, obtained?.seed3 ?? null, guidsOf(observation));
     const present = await copyHeader(host, volume.key, run, observation);

@@ -18,6 +18,7 @@ export const wholeProgram = (version: string): Promise<Command> => {
     configured: async () => nothing(),
     keyServices: async () => host,
     notify: async () => nothing(),
+    askSocket: async () => nothing(),
     credentialsFolder: null,
     signal: new AbortController().signal,
     ask: async () => nothing(),

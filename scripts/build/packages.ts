@@ -40,6 +40,7 @@ const afterInstallation = `\
 #!/bin/sh
 set -e
 if [ "$1" = configure ] && [ -z "$DPKG_ROOT" ] && [ -d /run/systemd/system ]; then
+  systemd-sysusers triseed.conf || true
   systemd-tmpfiles --create triseed.conf || true
   systemctl daemon-reload || true
 fi
@@ -79,7 +80,7 @@ const packed = (text: string | Uint8Array): PackageFile => ({ content: gzipSync(
 
 const unitFiles = (root: string): Readonly<Record<string, PackageFile>> => {
   const folder = join(root, 'systemd');
-  const names = readdirSync(folder).filter((name) => /\.(service|target|timer|mount)$/.test(name));
+  const names = readdirSync(folder).filter((name) => /\.(service|socket|target|timer|mount)$/.test(name));
   return Object.fromEntries(
     names.sort().map((name) => [`/usr/lib/systemd/system/${name}`, { content: readFileSync(join(folder, name)) }]),
   );
@@ -104,6 +105,7 @@ const sharedFiles = (contents: PackageContents, shipped: ShippedProgram): Readon
   ),
   '/usr/share/bash-completion/completions/triseed': { content: contents.completion.bash },
   '/usr/share/fish/vendor_completions.d/triseed.fish': { content: contents.completion.fish },
+  '/usr/lib/sysusers.d/triseed.conf': { content: readFileSync(join(contents.root, 'systemd/sysusers.conf')) },
   '/usr/lib/tmpfiles.d/triseed.conf': { content: temporaryFiles },
   [configurationPath]: { content: contents.configuration },
   [`${documentation}/copyright`]: { content: copyright(contents.version) },

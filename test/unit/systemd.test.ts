@@ -2,15 +2,16 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parseConfiguration } from '../../agent/configuration-parse.ts';
+import { daemonFolder, verbSocket } from '../../agent/keyd/places.ts';
 import { revokeUnit } from '../../agent/keyd/revoke.ts';
 import { messages, textOf } from '../../agent/messages.ts';
 
 const folder = fileURLToPath(new URL('../../systemd/', import.meta.url));
-const names = readdirSync(folder).filter((name) => /\.(service|target|timer|mount)$/.test(name));
+const names = readdirSync(folder).filter((name) => /\.(service|socket|target|timer|mount)$/.test(name));
 
 /** `Section.Key` → values in order, systemd.syntax(7). Lists of unit names stay one value a line. */
 type Unit = ReadonlyMap<string, readonly string[]>;
@@ -167,6 +168,34 @@ t.test('what mounts and unmounts for the guest has no mounts of its own', async 
   );
 });
 
+t.test('what speaks to the network is not root, and can ask for two things', async (t) => {
+  const daemon = 'triseed-keyd.service';
+  const user = one(daemon, 'Service.User');
+  t.match(readFileSync(join(folder, 'sysusers.conf'), 'utf8'), `u ${user} `, 'the package makes this user');
+  t.equal(one(daemon, 'Service.PrivateDevices'), 'yes');
+  t.strictSame(
+    names.filter((name) => all(name, 'Service.RestrictAddressFamilies').join().includes('AF_INET')),
+    ['triseed-boot.service', daemon],
+    'whoever reaches the network',
+  );
+  const { run } = parseConfiguration('').paths;
+  const sockets = { store: 'triseed-store.socket', revoke: 'triseed-revoke.socket' } as const;
+  for (const [verb, socket] of Object.entries(sockets)) {
+    t.equal(one(socket, 'Socket.ListenStream'), verbSocket(run, verb as keyof typeof sockets));
+    t.equal(one(socket, 'Socket.SocketUser'), user, 'for the daemon alone');
+    t.equal(one(socket, 'Socket.SocketMode'), '0600');
+    t.ok(words(daemon, 'Unit.Wants').includes(socket));
+    t.ok(earlier(daemon).has(socket));
+    t.notOk(words(daemon, 'Unit.Requires').includes(socket), 'to stop it does not stop the daemon');
+  }
+  t.equal(one(daemon, 'Service.RuntimeDirectory'), basename(daemonFolder(run)));
+  t.equal(one(daemon, 'Service.RuntimeDirectoryPreserve'), 'yes', 'to start it again buys no time');
+  t.equal(one('triseed-revoke.socket', 'Socket.Service'), revokeUnit);
+  t.ok(Number(one('triseed-store.socket', 'Socket.MaxConnections')) <= 4);
+  t.notOk(unitNamed('triseed-store@.service').has('Service.PrivateNetwork'), 'it could not see the lock of a volume');
+  t.equal(one('triseed-store@.service', 'Service.CapabilityBoundingSet'), '');
+});
+
 t.test('the forced restart outlives the shutdown that hangs', async (t) => {
   for (const name of ['triseed-forced-restart.timer', 'triseed-forced-restart.service'])
     t.equal(one(name, 'Unit.DefaultDependencies'), 'no', name);
@@ -204,7 +233,8 @@ t.test('systemd-analyze verify finds nothing', async (t) => {
 
 t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --offline' }, async (t) => {
   const limits = {
-    'triseed-keyd.service': 2.0,
+    'triseed-keyd.service': 1.4,
+    'triseed-store@.service': 1.3,
     'triseed-revoke.service': 4.2,
     'triseed-verify.service': 2.4,
     'triseed-boot.service': 5.0,

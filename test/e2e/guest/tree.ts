@@ -2,7 +2,7 @@
  * The guest's own files, laid over the host's at every start: identity, the few units of a minimal boot, udev rules,
  * the agent's units from the checkout's systemd folder, and what the caller adds.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { currentBundle } from '../../../scripts/bundle.ts';
 import { checkout } from './place.ts';
@@ -75,7 +75,17 @@ After=basic.target
 Wants=${wanted.join(' ')}
 `;
 
+/** The user of systemd/sysusers.conf: systemd-sysusers(8) does not run in such a short boot. */
+const daemonUser = 'triseed-keyd';
+const daemonId = 951;
+const withDaemonUser = (path: string, line: string): string => {
+  const others = readFileSync(path, 'utf8').split('\n');
+  return [...others.filter((other) => other !== '' && !other.startsWith(`${daemonUser}:`)), line, ''].join('\n');
+};
+
 const ownFiles = (options: TreeOptions): GuestFiles => ({
+  '/etc/passwd': withDaemonUser('/etc/passwd', `${daemonUser}:x:${daemonId}:${daemonId}::/:/usr/sbin/nologin`),
+  '/etc/group': withDaemonUser('/etc/group', `${daemonUser}:x:${daemonId}:`),
   '/etc/machine-id': '5eed5eed5eed5eed5eed5eed5eed5eed\n',
   '/etc/hostname': `${options.hostname}\n`,
   '/etc/hosts': `127.0.0.1 localhost\n127.0.1.1 ${options.hostname}\n`,

@@ -155,7 +155,7 @@ export const scriptedBackend = (answer: ScriptedState = activeKey()): ScriptedBa
   let open = 0;
   const backend: ScriptedBackend = {
     answer,
-    rewrapAnswer: { kind: 'done', value: { wrapped: 'new', keyVersion: 'v2' }, correlationId: null },
+    rewrapAnswer: { kind: 'done', value: { wrapped: 'bmV3', keyVersion: 'v2' }, correlationId: null },
     calls: [],
     open: () => open,
     keyState: async () => {

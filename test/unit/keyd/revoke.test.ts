@@ -125,7 +125,7 @@ t.test('the unit of its own', async (t) => {
   });
   t.test('revokes even when the record of the daemon is damaged', async (t) => {
     const host = guest();
-    host.written.set('/run/triseed/keyd-state.json', '{');
+    host.written.set('/run/triseed-keyd/state.json', '{');
     await host.clock.run(runRevocation(host, handOver(host.clock)));
     t.equal(actions(host).at(-1), 'restart');
   });

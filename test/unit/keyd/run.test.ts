@@ -1,9 +1,10 @@
 import t from 'tap';
+import { AgentError } from '../../../agent/errors.ts';
 import { type HandOver, watchConfigurationOf } from '../../../agent/keyd/hand-over.ts';
 import { prepare, step } from '../../../agent/keyd/machine.ts';
-import { type KeyDaemon, runKeyDaemon } from '../../../agent/keyd/run.ts';
+import { runKeyDaemon } from '../../../agent/keyd/run.ts';
 import type { Event } from '../../../agent/keyd/state.ts';
-import type { ServiceReport } from '../../../agent/ports.ts';
+import type { AskSocket, ServiceReport } from '../../../agent/ports.ts';
 import { settle } from '../../fakes/clock.ts';
 import {
   activeKey,
@@ -25,8 +26,7 @@ const start = (
     readonly host?: DaemonHost;
     readonly backend?: ScriptedBackend;
     readonly handed?: (host: DaemonHost) => HandOver;
-    readonly storeSeed?: KeyDaemon['storeSeed'];
-    readonly revoke?: KeyDaemon['revoke'];
+    readonly ask?: AskSocket;
   } = {},
 ) => {
   const host = given.host ?? daemonHost();
@@ -39,17 +39,18 @@ const start = (
   const ended = runKeyDaemon(host, {
     handOver: handed,
     backendFor: () => backend,
-    storeSeed:
-      given.storeSeed ??
-      (async (_, volume, wrapped, keyVersion) => {
-        stored.push(`${volume.key}: ${volume.wrapped} → ${wrapped} ${keyVersion}`);
+    ask:
+      given.ask ??
+      (async (path, question) => {
+        host.log.push(`ask ${path}`);
+        if (question.length > 0) stored.push(Buffer.from(question).toString());
+        return Buffer.from(question.length > 0 ? '{"stored":true}' : '');
       }),
     signal: stop.signal,
     notify: async (report) => {
       reports.push(report);
     },
     record: (event) => events.push(JSON.parse(JSON.stringify(event))),
-    ...(given.revoke === undefined ? {} : { revoke: given.revoke }),
   });
   const finish = async (): Promise<void> => {
     stop.abort();
@@ -79,20 +80,25 @@ t.test('a rotation is stored once', async (t) => {
   await settle();
   daemon.backend.answer = activeKey('v2');
   await daemon.host.clock.advance(30 * minute);
-  t.strictSame(daemon.stored, ['data: old → new v2']);
-  t.strictSame(daemon.host.log, ['KEY_DAEMON_STARTED', 'KEY_ROTATED']);
+  const crn = 'crn:v1:bluemix:public:kms:us-south:a/1:2:key:3';
+  t.strictSame(
+    daemon.stored.map((text) => JSON.parse(text)),
+    [{ version: 1, volume: 'data', crn, wrapped: 'bmV3', keyVersion: 'v2' }],
+  );
+  t.strictSame(daemon.host.log, ['KEY_DAEMON_STARTED', 'ask /run/triseed-verbs/store', 'KEY_ROTATED']);
   t.strictSame(
     daemon.backend.calls.filter((call) => call !== 'keyState'),
     ['rewrap old'],
   );
   daemon.backend.rewrapAnswer = {
     kind: 'done',
-    value: { wrapped: 'newest', keyVersion: 'v3' },
+    value: { wrapped: 'bmV3ZXN0', keyVersion: 'v3' },
     correlationId: null,
   };
   daemon.backend.answer = activeKey('v3');
   await daemon.host.clock.advance(2 * minute);
-  t.strictSame(daemon.stored[1], 'data: new → newest v3', 'the second rotation starts from what the first one stored');
+  t.match(JSON.parse(daemon.stored[1] ?? ''), { wrapped: 'bmV3ZXN0', keyVersion: 'v3' });
+  t.ok(daemon.backend.calls.includes('rewrap bmV3'), 'the second rotation starts from what the first one stored');
   await daemon.finish();
 });
 
@@ -100,8 +106,9 @@ t.test('a store that fails is tried again until it succeeds; polling goes on', a
   let failures = 2;
   const daemon = start({
     backend: scriptedBackend(activeKey('v2')),
-    storeSeed: async () => {
+    ask: async () => {
       if (failures-- > 0) throw new Error(apiKeyText);
+      return Buffer.from('{"stored":true}');
     },
   });
   await daemon.host.clock.advance(20 * minute);
@@ -120,8 +127,8 @@ t.test('suspended: warning, grace, revocation through its unit, in this order an
   const polls = daemon.backend.calls.length;
   t.ok(polls > 50, 'polled more often in grace');
   await daemon.host.clock.advance(second);
-  t.strictSame(daemon.host.log.slice(2), ['REBOOT_WARNING', 'systemctl start --no-block triseed-revoke.service']);
-  t.match(JSON.parse(daemon.host.written.get('/run/triseed/keyd-state.json') ?? ''), {
+  t.strictSame(daemon.host.log.slice(2), ['REBOOT_WARNING', 'ask /run/triseed-verbs/revoke']);
+  t.match(JSON.parse(daemon.host.written.get('/run/triseed-keyd/state.json') ?? ''), {
     revocation: { volume: 'data' },
   });
   await daemon.host.clock.advance(10 * minute);
@@ -187,12 +194,17 @@ t.test('killed and started again in grace, it keeps the deadline of the first', 
 });
 
 t.test('when systemd does not take the revocation the daemon fails, so that its unit revokes', async (t) => {
-  const host = daemonHost((line) => (line.includes('triseed-revoke') ? 1 : 0));
-  const daemon = start({ host, backend: scriptedBackend(suspendedKey) });
+  const host = daemonHost();
+  let asked = 0;
+  const ask: AskSocket = async (path) => {
+    asked += 1;
+    throw new AgentError('SOCKET_NO_ANSWER', { path, reason: 'ECONNREFUSED' });
+  };
+  const daemon = start({ host, backend: scriptedBackend(suspendedKey), ask });
   const failure = t.rejects(daemon.ended, { code: 'REVOKE_NOT_STARTED' });
   await host.clock.advance(12 * minute);
   await failure;
-  t.equal(host.log.filter((line) => line.includes('triseed-revoke')).length, 3);
+  t.equal(asked, 3);
 });
 
 t.test('power: report only tells', async (t) => {
@@ -207,7 +219,7 @@ t.test('power: report only tells', async (t) => {
 
 t.test('an unreadable record of an earlier daemon is an error, not a fresh start', async (t) => {
   const host = daemonHost();
-  host.written.set('/run/triseed/keyd-state.json', '{"version":1');
+  host.written.set('/run/triseed-keyd/state.json', '{"version":1');
   await t.rejects(start({ host }).ended, { code: 'KEY_DAEMON_CONFIGURATION' });
 });
 
@@ -225,7 +237,10 @@ t.test('a recorded run replays to the same messages', async (t) => {
     state = answered.state;
     return answered.effects.flatMap((effect) => (effect.kind === 'message' ? [effect.name] : []));
   });
-  t.strictSame(told, daemon.host.log);
+  t.strictSame(
+    told,
+    daemon.host.log.filter((line) => !line.startsWith('ask ')),
+  );
 });
 
 t.test('neither record nor journal ever holds an API key', async (t) => {

@@ -2,16 +2,21 @@
  * The whole boot as one story:
  * source → decrypt → verify → validate → inspect → prove → plan → guard → apply → hand over to workload and key daemon.
  */
+import { type BootRecord, bootReportPath, renderBootReport } from './boot-report.ts';
 import type { AgentConfiguration } from './configuration.ts';
+import { readContractKey } from './contract/contract-key.ts';
 import { decryptContract } from './contract/decrypt.ts';
 import { readContract } from './contract/source.ts';
 import type { Contract, SealedContract } from './contract/types.ts';
 import { validateContract } from './contract/validate.ts';
 import { verifyContract } from './contract/verify.ts';
 import { AgentError } from './errors.ts';
+import { settleRestarts } from './keyd/restart-record.ts';
 import { handOverToDaemon } from './keyd/write-hand-over.ts';
+import { certificateEnd } from './notices/certificate-end.ts';
+import { expiryPath, renderExpiry } from './notices/expiry-file.ts';
 import type { Host } from './ports.ts';
-import { Secret } from './secret.ts';
+import { version } from './version.ts';
 import { type AppliedVolume, closeVolumes } from './volumes/apply.ts';
 import { applyAll, type Opened, prepareAll, rehearseAll } from './volumes/open-all.ts';
 import { openedPath, renderOpened } from './volumes/opened-record.ts';
@@ -23,7 +28,6 @@ import { requirePrivatePlaces, writeHanded } from './workload/write-handed.ts';
 
 /** systemd/triseed-keyd.service, triseed-revoke.service. */
 const unitsRunFolder = '/run/triseed';
-const maxKeyFileBytes = 64 * 1024;
 
 export interface BootSurroundings {
   /** $CREDENTIALS_DIRECTORY of the unit, or null. */
@@ -34,11 +38,6 @@ export interface BootReport {
   readonly contract: Contract;
   readonly volumes: readonly AppliedVolume[];
 }
-
-const readContractKey = async (host: Host, path: string): Promise<Secret | null> => {
-  const bytes = await host.files.read(path, maxKeyFileBytes);
-  return bytes === null ? null : Secret.take(bytes);
-};
 
 interface Obtained {
   readonly sealed: SealedContract;
@@ -102,10 +101,39 @@ const handOver = async (
     const record = Buffer.from(renderOpened(applied));
     await host.files.writeAtomically(openedPath(settings.paths.run), record, 0o600);
     await handOverToDaemon(host, settings, volumes, opened);
+    for (const { restarts } of opened)
+      if (restarts?.known.pending === true) await settleRestarts(host, restarts.path, restarts.known);
     return applied;
   } catch (error) {
     await closeVolumes(host, applied);
     throw error;
+  }
+};
+
+/** What is known by the time a boot ends, however it ends. */
+interface Known {
+  contract: Contract | null;
+  certificateNotAfter: Date | null;
+  volumes: readonly AppliedVolume[];
+}
+
+/** A report that cannot be written changes nothing of how the boot has ended. */
+const leaveReport = async (
+  host: Host,
+  { paths: { run } }: AgentConfiguration,
+  known: Known,
+  { startedAt, startedAtMs, error }: { readonly startedAt: Date; readonly startedAtMs: number; readonly error: unknown },
+): Promise<void> => {
+  try {
+    const { files, clock } = host;
+    const bootId = (await files.read('/proc/sys/kernel/random/boot_id', 64))?.toString('latin1').trim() ?? '';
+    const elapsedMs = clock.monotonicMs() - startedAtMs;
+    const record: BootRecord = { agent: version, bootId, startedAt, finishedAt: clock.now(), elapsedMs, ...known, error };
+    await files.makeFolder(run, 0o700);
+    await files.writeAtomically(bootReportPath(run), Buffer.from(renderBootReport(record)), 0o600);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    host.journal.message('BOOT_REPORT_NOT_WRITTEN', { path: bootReportPath(run), reason });
   }
 };
 
@@ -119,7 +147,7 @@ export const boot = async (
   settings: AgentConfiguration,
   surroundings: BootSurroundings,
 ): Promise<BootReport> => {
-  const preparation = { settings, startedAtMs: host.clock.monotonicMs() };
+  const preparation = { settings, startedAtMs: host.clock.monotonicMs(), stagger: host.entropy.fraction() };
   refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, settings.paths.run);
   const { sealed, contract } = await obtainContract(host, settings, surroundings);
@@ -129,10 +157,30 @@ export const boot = async (
     const prepared = await prepareAll(host, contract.volumes, preparation);
     const opened = await applyAll(host, prepared, preparation);
     host.journal.message('VOLUMES_DONE', { count: opened.length });
-    const volumes = await handOver(host, settings, contract, handed, opened);
-    return { contract, volumes };
+    known.volumes = await handOver(host, settings, contract, handed, opened);
+    const ends = { contract: contract.signer?.certificateNotAfter ?? null, certificate: known.certificateNotAfter };
+    await host.files.writeAtomically(expiryPath(settings.paths.run), Buffer.from(renderExpiry(ends)), 0o600);
+    return { contract, volumes: known.volumes };
   } finally {
     wipeHanded(handed);
+  }
+};
+
+/** `carryOut`, with a report of how it ended. Throws what it throws. */
+export const boot = async (
+  host: Host,
+  settings: AgentConfiguration,
+  surroundings: BootSurroundings,
+): Promise<BootReport> => {
+  const started = { startedAt: host.clock.now(), startedAtMs: host.clock.monotonicMs() };
+  const known: Known = { contract: null, certificateNotAfter: null, volumes: [] };
+  try {
+    const report = await carryOut(host, settings, surroundings, { startedAtMs: started.startedAtMs, known });
+    await leaveReport(host, settings, known, { ...started, error: null });
+    return report;
+  } catch (error) {
+    await leaveReport(host, settings, known, { ...started, error });
+    throw error;
   }
 };
 

@@ -139,6 +139,29 @@ export const keydMessages = {
     systemAction: 'the revocation goes on with its next step',
     userAction: 'none',
   }),
+  RESTARTS_NOT_KEPT: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD18005W',
+    component,
+    text: ({ path, reason }) => `the count of restarts on ${path} cannot be used: ${reason}`,
+    systemAction: 'this restart is not counted; everything else goes on',
+    userAction: 'check the disk when it happens again',
+  }),
+  TOO_MANY_RESTARTS: message<{ readonly reason: string }>({
+    id: 'TSD18006W',
+    component,
+    text: ({ reason }) =>
+      `the key daemon ended this guest more than three times within an hour of healthy boots, so it powers off: ${reason}`,
+    systemAction: 'the workload is stopped and all data volumes are closed; the guest does not start again by itself',
+    userAction: 'find out why the root key comes and goes; then start the guest',
+  }),
+  FIRST_QUESTION_DELAYED: message<OfVolume & { readonly delayMs: number }>({
+    id: 'TSD18007I',
+    component: 'hpcr-disk-mount',
+    text: ({ volume, delayMs }) =>
+      `the daemon had restarted this guest: the key service is asked in ${renderDuration(delayMs)} -> data volume ${volume}`,
+    systemAction: 'guests that restart together do not ask together; the time counts towards kmsTimeout',
+    userAction: 'none',
+  }),
   VOLUME_CLOSED: message<OfVolume & { readonly by: 'removal' | 'wipe' }>({
     id: 'TSD18002I',
     component,

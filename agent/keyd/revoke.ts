@@ -1,5 +1,5 @@
 /**
- * Taking the keys away and restarting the guest. After it no volume key is left in the kernel, or the machine is restarted
+ * Taking the keys away and ending the guest: by a restart, or by a power-off when it has been restarted too often (restarts.ts). After it no volume key is left in the kernel, or the machine is restarted
  * by force. No step reads a header from a device, and no stuck step can hold up the restart: each is abandoned after its
  * limit (a child in uninterruptible sleep cannot be killed, so waiting for it to end would be waiting for the disk), and a timer of
  * systemd, started first, restarts the machine whatever becomes of this process.
@@ -10,6 +10,7 @@ import type { AskSocket, Command, Host } from '../ports.ts';
 import type { HandedVolume, HandOver } from './hand-over.ts';
 import { verbSocket } from './places.ts';
 import { readKept } from './read-hand-over.ts';
+import { countRestart } from './restart-record.ts';
 import type { Revocation } from './state.ts';
 
 const secondMs = 1000;
@@ -17,10 +18,12 @@ const systemctlPath = '/usr/bin/systemctl';
 export const revokeUnit = 'triseed-revoke.service';
 const forcedRestartTimer = 'triseed-forced-restart.timer';
 const forcedRestart = 'triseed-forced-restart.service';
+const forcedPowerOff = 'triseed-forced-power-off.service';
 const workloadTarget = 'triseed-workload.target';
 /** How long the workload may take to stop. */
 const workloadLimitMs = 30 * secondMs;
 const unmountLimitMs = 20 * secondMs;
+const countLimitMs = 5 * secondMs;
 const longestReason = 300;
 
 const systemctl = (args: readonly string[], timeoutMs: number): Command => ({
@@ -120,18 +123,28 @@ const unmountAll = async (host: Host, volumes: readonly HandedVolume[]): Promise
   }
 };
 
-/** Stops the workload, closes every volume of `handOver`, restarts the guest. Resolves when the restart was asked for. */
+/** Beside everything else: a disk that hangs holds up nothing. */
+const counted = async (host: Host, { volumes, provenAtMs }: HandOver): Promise<'restart' | 'powerOff'> => {
+  const paths = volumes.flatMap(({ metadataDevice }) => (metadataDevice === null ? [] : [metadataDevice]));
+  const guardedMs = Math.max(0, host.clock.monotonicMs() - provenAtMs);
+  return (await withinTime(host.clock, countLimitMs, countRestart(host, paths, guardedMs))) ?? 'restart';
+};
+
+/** Stops the workload, closes every volume of `handOver`, ends the guest. Resolves when that was asked for. */
 export const revokeGuest = async (host: Host, handOver: HandOver, reason: string): Promise<void> => {
   await attempt(host, 'arming the forced restart', systemctl(['start', forcedRestartTimer], 5 * secondMs));
+  const counting = counted(host, handOver);
   await stopWorkload(host);
   await unmountAll(host, handOver.volumes);
   const closed = await Promise.all(handOver.volumes.map((volume) => closeAndTell(host, volume)));
+  const action = await counting;
+  if (action === 'powerOff') host.journal.message('TOO_MANY_RESTARTS', { reason });
+  const forced = action === 'powerOff' ? forcedPowerOff : forcedRestart;
   // With a suspended file system an orderly shutdown would wait for it without end.
   const isOrderly = closed.every((by) => by === 'removal');
   const isForced =
-    !isOrderly &&
-    (await attempt(host, 'restarting by force', systemctl(['start', '--no-block', forcedRestart], 5 * secondMs)));
-  if (!isForced) await host.power.restart(reason);
+    !isOrderly && (await attempt(host, 'ending by force', systemctl(['start', '--no-block', forced], 5 * secondMs)));
+  if (!isForced) await host.power[action](reason);
 };
 
 /**

@@ -125,16 +125,17 @@ const refreshed = async (host: Host, prepared: PreparedVolume, preparation: Prep
 export interface Opened {
   readonly applied: AppliedVolume;
   readonly keyAskedAtMs: number | null;
+  readonly restarts: PreparedVolume['restarts'];
 }
 
 const carryOut = async (host: Host, given: PreparedVolume, preparation: Preparation): Promise<Opened> => {
   let current = given;
   try {
     current = await refreshed(host, given, preparation);
-    const { volume, plan, proof, observation, keyAskedAtMs } = current;
+    const { volume, plan, proof, observation, keyAskedAtMs, restarts } = current;
     announce(host, plan);
     const { run } = preparation.settings.paths;
-    return { applied: await applyPlan(host, { run, volume, plan, proof, observation }), keyAskedAtMs };
+    return { applied: await applyPlan(host, { run, volume, plan, proof, observation }), keyAskedAtMs, restarts };
   } finally {
     current.proof.wipe();
   }

@@ -2,6 +2,8 @@
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
+import { readRestarts } from '../keyd/restart-record.ts';
+import type { Restarts } from '../keyd/restarts.ts';
 import { backendFor } from '../kms/backends.ts';
 import { obtainSeed } from '../kms/obtain-seed.ts';
 import type { DiskEntry, Host } from '../ports.ts';
@@ -20,13 +22,44 @@ export interface PreparedVolume {
   readonly proof: Proof;
   /** When the root key was last known to be active; null for volumes without one. */
   readonly keyAskedAtMs: number | null;
+  /** How often the key daemon ended a boot with this volume; null where that is not counted. */
+  readonly restarts: { readonly path: string; readonly known: Restarts } | null;
 }
 
 export interface Preparation {
   readonly settings: AgentConfiguration;
   /** Monotonic time from which kmsTimeout counts. */
   readonly startedAtMs: number;
+  /** Uniform in [0, 1): how long the first question to a key service waits after a restart by the key daemon. Absent: it does not. */
+  readonly stagger?: number;
 }
+
+/** Longest wait before the first question of a boot that follows a restart by the daemon: a fleet must not ask at once. */
+const longestDelayMs = 30_000;
+
+const restartsOf = async (
+  host: Host,
+  { kms }: ContractVolume,
+  { metadata, partitions }: Observation,
+): Promise<PreparedVolume['restarts']> => {
+  if (kms.length === 0 || metadata !== 'ours' || partitions === null) return null;
+  const { path } = partitions.metadata;
+  return { path, known: await readRestarts(host, path) };
+};
+
+/** All volumes of a boot wait until the same moment; never for more than half of the time that they have for their keys. */
+const delayFirstQuestion = async (
+  host: Host,
+  { key: volume, kmsTimeoutMinutes }: ContractVolume,
+  { startedAtMs, stagger }: Preparation,
+): Promise<void> => {
+  const halfMs = kmsTimeoutMinutes === 0 ? longestDelayMs : (kmsTimeoutMinutes * 60_000) / 2;
+  const dueMs = startedAtMs + Math.floor((stagger ?? 0) * Math.min(longestDelayMs, halfMs));
+  const delayMs = dueMs - host.clock.monotonicMs();
+  if (delayMs <= 0) return;
+  host.journal.message('FIRST_QUESTION_DELAYED', { volume, delayMs });
+  await host.clock.sleep(delayMs);
+};
 
 export const newIdentities = ({ entropy }: Host): NewIdentities => ({
   diskGuid: entropy.uuid(),
@@ -74,6 +107,8 @@ export const prepareVolume = async (
   const obtain = seedSource(host, volume, preparation);
   const observation = await inspectVolume(host, volume, settings);
   const outcome = decide(volume, observation);
+  const restarts = await restartsOf(host, volume, observation);
+  if (restarts?.known.pending === true) await delayFirstQuestion(host, volume, preparation);
   const proof =
     outcome.kind === 'formats'
       ? await proveNew(volume, outcome, observation, obtain)
@@ -88,7 +123,7 @@ export const prepareVolume = async (
       planVolume(volume, observation, proven, newIdentities(host)),
       settings.volumes.legacyProfiles,
     );
-    return { volume, observation, plan, proof, keyAskedAtMs: proof.obtained?.askedAtMs ?? null };
+    return { volume, observation, plan, proof, keyAskedAtMs: proof.obtained?.askedAtMs ?? null, restarts };
   } catch (error) {
     await discard(host, settings, volume, proof);
     throw error;

@@ -197,7 +197,11 @@ t.test('what speaks to the network is not root, and can ask for two things', asy
 });
 
 t.test('the forced restart outlives the shutdown that hangs', async (t) => {
-  for (const name of ['triseed-forced-restart.timer', 'triseed-forced-restart.service'])
+  for (const name of [
+    'triseed-forced-restart.timer',
+    'triseed-forced-restart.service',
+    'triseed-forced-power-off.service',
+  ])
     t.equal(one(name, 'Unit.DefaultDependencies'), 'no', name);
 });
 

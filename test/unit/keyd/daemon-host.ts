@@ -57,6 +57,8 @@ export interface DaemonHost extends Host {
   readonly log: string[];
   readonly written: Map<string, string>;
   readonly texts: string[];
+  /** First sectors of partitions, by path; a partition that was never written begins with zeros. */
+  readonly sectors: Map<string, Buffer>;
 }
 
 export type Outcome = 'hangs' | number | { readonly stdout: string };
@@ -66,6 +68,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
   const log: string[] = [];
   const texts: string[] = [];
   const written = new Map<string, string>();
+  const sectors = new Map<string, Buffer>();
   const run = async ({ program, args }: Command): Promise<CommandResult> => {
     const line = [program.split('/').at(-1), ...args].join(' ');
     log.push(line);
@@ -79,6 +82,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
     log,
     texts,
     written,
+    sectors,
     run,
     files: {
       read: async (path) => {
@@ -104,7 +108,23 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
       isExecutable: unused,
       isInMemory: unused,
     },
-    disks: { list: unused, open: unused },
+    disks: {
+      list: unused,
+      open: async (path) => ({
+        path,
+        sizeBytes: 100 << 20,
+        read: async (offset, length) => {
+          if (offset !== 0 || length !== 512) return unused();
+          return Buffer.from(sectors.get(path) ?? Buffer.alloc(512));
+        },
+        write: async (offset, bytes) => {
+          if (offset !== 0 || bytes.length !== 512) return unused();
+          sectors.set(path, Buffer.from(bytes));
+        },
+        flush: async () => {},
+        close: async () => {},
+      }),
+    },
     locks: { acquire: unused },
     http: unused,
     entropy: { bytes: unused, fraction: () => 0, uuid: unused },

@@ -37,7 +37,7 @@ export interface Bundle {
 export const openpgpFile = 'openpgp.mjs';
 
 /**
- * For both shipped forms. Packages' ES modules come first, because unused parts of those are left out. yaml's build for
+ * For every shipped form: agent/main.ts and what it loads on demand, each a chunk. Packages' ES modules come first, because unused parts of those are left out. yaml's build for
  * Node differs from the one for browsers in that LOG_TOKENS and LOG_STREAM make it print what it parses, which is secret.
  */
 export const bundleOptions = {
@@ -47,7 +47,13 @@ export const bundleOptions = {
   platform: 'node',
   target: 'node24',
   mainFields: ['module', 'main'],
-  alias: { yaml: './node_modules/yaml/browser/index.js' },
+  entryPoints: { triseed: 'agent/main.ts' },
+  outdir: 'dist',
+  outExtension: { '.js': '.mjs' },
+  splitting: true,
+  format: 'esm',
+  alias: { yaml: './node_modules/yaml/browser/index.js', openpgp: `./${openpgpFile}` },
+  external: [`./${openpgpFile}`],
   // Licences are shipped in a file of their own.
   legalComments: 'none',
   logLevel: 'warning',
@@ -61,13 +67,6 @@ export const bundleOptions = {
 export const makeBundle = (): Bundle => {
   const { outputFiles, metafile } = buildSync({
     ...bundleOptions,
-    entryPoints: { triseed: 'agent/main.ts' },
-    outdir: 'dist',
-    outExtension: { '.js': '.mjs' },
-    splitting: true,
-    format: 'esm',
-    alias: { ...bundleOptions.alias, openpgp: `./${openpgpFile}` },
-    external: [`./${openpgpFile}`],
     banner: { js: "import{createRequire as requireOf}from'node:module';const require=requireOf(import.meta.url);" },
   });
   const made = outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }));

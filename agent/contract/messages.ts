@@ -141,6 +141,15 @@ export const contractMessages = {
     userAction: 'run on Node 24 or later as released, whose OpenSSL does implicit rejection',
     exit: 3,
   }),
+  OPENPGP_NOT_LOADED: message<{ readonly file: string }>({
+    id: 'TSD05098E',
+    component: 'triseed',
+    text: ({ file }) => `${file}, which reads the keys of image signers, cannot be loaded`,
+    systemAction: 'the contract was not checked to its end; nothing was written',
+    userAction:
+      'put openpgp.mjs beside the program again: it is in the same package, and dist/ has it after npm run build',
+    exit: 3,
+  }),
   KEY_UNUSABLE: message<{ readonly path: string; readonly reason: string }>({
     id: 'TSD05009E',
     component: 'triseed',

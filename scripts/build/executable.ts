@@ -1,24 +1,28 @@
 /**
  * The agent and Node in one file: a single executable application (Node.js documentation, "Single executable
- * applications") with V8's code cache, so that nothing is compiled at start.
+ * applications"). A command pays for what it needs: the agent's chunks are assets, each with V8's code cache of what ran
+ * of it in commands of every day (warm-up.ts), so that these compile next to nothing at start.
  *
- * Equal bytes: `--random-seed` makes the code cache the same at every build (`--hash-seed` would too, but V8 then
- * rejects it at start), and every path the generator sees is relative to a folder of our own.
+ * Equal bytes: `--random-seed` makes code caches the same at every build (`--hash-seed` would too, but V8 then rejects
+ * them at start), and every path the generator sees is relative to a folder of our own.
  */
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundleOptions } from '../bundle.ts';
+import { type Chunk, makeChunks } from './chunks.ts';
 import { runTool } from './run-tool.ts';
+import { warmUp } from './warm-up.ts';
 
 export interface Executable {
   readonly contents: Uint8Array;
   readonly metafile: Metafile;
 }
 
+const main = 'main.cjs';
 const seaConfiguration = {
-  main: 'triseed.cjs',
+  main,
   executable: 'node',
   output: 'triseed',
   useCodeCache: true,
@@ -29,32 +33,36 @@ const seaConfiguration = {
   execArgvExtension: 'none',
 };
 
-/** One CommonJS script: what a single executable application runs. `import()` of files does not work there, `require` does. */
-const makeScript = (): { readonly contents: Uint8Array; readonly metafile: Metafile } => {
-  const { outputFiles, metafile } = buildSync({
+const makeMainScript = (): Uint8Array => {
+  const { outputFiles } = buildSync({
     ...bundleOptions,
-    entryPoints: { triseed: 'agent/main.ts' },
-    outdir: 'dist',
-    outExtension: { '.js': '.cjs' },
+    entryPoints: { main: 'scripts/build/start/executable-main.cjs' },
+    splitting: false,
     format: 'cjs',
-    supported: { 'dynamic-import': false },
-    alias: { ...bundleOptions.alias, openpgp: './scripts/build/openpgp-beside.cjs' },
-    define: { 'import.meta.url': 'importMetaUrl' },
-    banner: { js: "const importMetaUrl='file://'+process.execPath;" },
   });
   const [script] = outputFiles;
   if (script === undefined) throw new Error('esbuild made no script');
-  return { contents: script.contents, metafile };
+  return script.contents;
+};
+
+/** Each chunk and its code cache, by the name of the asset: paths below `folder`. */
+const makeAssets = (node: string, folder: string, chunks: readonly Chunk[]): Readonly<Record<string, string>> => {
+  mkdirSync(join(folder, 'chunks'));
+  for (const { name, text } of chunks) writeFileSync(join(folder, 'chunks', name), text);
+  warmUp(node, join(folder, 'chunks'));
+  const names = chunks.flatMap(({ name }) => [name, `${name}.cache`]);
+  return Object.fromEntries(names.map((name) => [name, `chunks/${name}`]));
 };
 
 /** Of the pinned Node of `root`, without its symbols: they are a fifth of it. */
 export const makeExecutable = (root: string): Executable => {
   const folder = mkdtempSync(join(tmpdir(), 'triseed-executable-'));
   try {
-    const { contents, metafile } = makeScript();
+    const { chunks, metafile } = makeChunks();
     const node = join(root, 'node_modules', 'node', 'bin', 'node');
-    writeFileSync(join(folder, 'triseed.cjs'), contents);
-    writeFileSync(join(folder, 'sea.json'), JSON.stringify(seaConfiguration));
+    const assets = makeAssets(node, folder, chunks);
+    writeFileSync(join(folder, main), makeMainScript());
+    writeFileSync(join(folder, 'sea.json'), JSON.stringify({ ...seaConfiguration, assets }));
     copyFileSync(node, join(folder, 'node'));
     runTool('strip', ['node'], 'binutils', { cwd: folder });
     runTool(node, ['--random-seed=1', '--build-sea', 'sea.json'], 'node', { cwd: folder });

@@ -171,6 +171,17 @@ t.test('openpgp is as its authors made it, and can be replaced', async (t) => {
   writeFileSync(join(folder, 'openpgp.mjs'), "throw new Error('the file that was put there');\n");
   const contract = join(root, 'fixtures/contracts/invalid/signer-expired.yaml');
   t.match(run(join(folder, 'triseed'), ['contract', 'validate', contract]).stderr, 'the file that was put there');
+  for (const name of readdirSync(dist)) if (name.endsWith('.mjs')) cpSync(join(dist, name), join(folder, name));
+  rmSync(join(folder, 'openpgp.mjs'));
+  for (const [form, program, ...more] of [
+    ['executable', join(folder, 'triseed')],
+    ['bundle', process.execPath, join(folder, 'triseed.mjs')],
+  ] as const) {
+    const missing = run(program, [...more, 'contract', 'validate', contract]);
+    t.strictSame([missing.status, missing.stdout], [3, ''], `${form} without the file`);
+    t.match(missing.stderr, /^TSD05098E: /, form);
+    t.match(missing.stderr, 'openpgp.mjs beside the program', form);
+  }
 });
 
 /** Values of `key` in a unit, in order. */

@@ -3,6 +3,7 @@
  * "images"). For authors: openpgp is loaded when there is a key to read.
  */
 import type { Config, Key } from 'openpgp';
+import { AgentError } from '../../errors.ts';
 import { printable } from '../shown-name.ts';
 import { carriedText } from './carried-image-key.ts';
 import type { ContentProblem } from './content-problem.ts';
@@ -102,11 +103,23 @@ const judge = async (keys: readonly Key[], at: Date, config: Config): Promise<re
   return [...found, { code: 'IMAGE_KEY_KNOWN', message, hint }];
 };
 
-/** Everything there is to say about the value of a `publicKey` of images.rhs; nothing of it is printed but names. */
+/** It is shipped as a file of its own, which may be missing, or be another one. */
+const loadOpenpgp = async () => {
+  try {
+    return await import('openpgp');
+  } catch (cause) {
+    throw new AgentError('OPENPGP_NOT_LOADED', { file: 'openpgp.mjs' }, { cause });
+  }
+};
+
+/**
+ * Everything there is to say about the value of a `publicKey` of images.rhs; nothing of it is printed but names. Throws
+ * OPENPGP_NOT_LOADED.
+ */
 export const openpgpKeyProblems = async (value: string, at: Date): Promise<readonly ContentProblem[]> => {
   const carried = carriedText(value, wanted);
   if (carried.kind === 'refused') return [carried.problem];
-  const openpgp = await import('openpgp');
+  const openpgp = await loadOpenpgp();
   const config = lenient(openpgp.config);
   let keys: readonly Key[];
   try {

@@ -69,6 +69,13 @@ export const bootMessages = {
     userAction: 'check the path, its permissions and the free space',
     exit: 3,
   }),
+  BOOT_REPORT_NOT_WRITTEN: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD00009W',
+    component: 'triseed',
+    text: ({ path, reason }) => `the boot report ${path} could not be written: ${reason}`,
+    systemAction: 'the boot ends as it would have; the journal says the same as the report',
+    userAction: 'check the run folder: it has to be a writable file system in memory',
+  }),
   COMMAND_NOT_STARTED: message<{ readonly program: string; readonly reason: string }>({
     id: 'TSD00006E',
     component: 'triseed',

@@ -122,13 +122,25 @@ const leaveReport = async (
   host: Host,
   { paths: { run } }: AgentConfiguration,
   known: Known,
-  { startedAt, startedAtMs, error }: { readonly startedAt: Date; readonly startedAtMs: number; readonly error: unknown },
+  {
+    startedAt,
+    startedAtMs,
+    error,
+  }: { readonly startedAt: Date; readonly startedAtMs: number; readonly error: unknown },
 ): Promise<void> => {
   try {
     const { files, clock } = host;
     const bootId = (await files.read('/proc/sys/kernel/random/boot_id', 64))?.toString('latin1').trim() ?? '';
     const elapsedMs = clock.monotonicMs() - startedAtMs;
-    const record: BootRecord = { agent: version, bootId, startedAt, finishedAt: clock.now(), elapsedMs, ...known, error };
+    const record: BootRecord = {
+      agent: version,
+      bootId,
+      startedAt,
+      finishedAt: clock.now(),
+      elapsedMs,
+      ...known,
+      error,
+    };
     await files.makeFolder(run, 0o700);
     await files.writeAtomically(bootReportPath(run), Buffer.from(renderBootReport(record)), 0o600);
   } catch (cause) {
@@ -142,15 +154,18 @@ const leaveReport = async (
  * disk is changed. The workload's files are written when its volumes are mounted, because one may lie inside its project.
  * Throws the AgentError of the step that refused.
  */
-export const boot = async (
+const carryOut = async (
   host: Host,
   settings: AgentConfiguration,
   surroundings: BootSurroundings,
+  { startedAtMs, known }: { readonly startedAtMs: number; readonly known: Known },
 ): Promise<BootReport> => {
-  const preparation = { settings, startedAtMs: host.clock.monotonicMs(), stagger: host.entropy.fraction() };
+  const preparation = { settings, startedAtMs, stagger: host.entropy.fraction() };
   refuseUnbuiltSettings(settings);
   await requirePrivateMemory(host, settings.paths.run);
   const { sealed, contract } = await obtainContract(host, settings, surroundings);
+  known.contract = contract;
+  known.certificateNotAfter = await certificateEnd(host, settings.contract.certificate);
   const handed = handedWorkload(contract, sealed, settings);
   try {
     await requirePrivatePlaces(host, handed);

@@ -13,6 +13,8 @@ export interface AgentConfiguration {
   readonly contract: {
     readonly sources: readonly ContractSourceSetting[];
     readonly key: string;
+    /** Encryption certificate of the image, for notices about its end. */
+    readonly certificate: string | null;
     readonly profile: Profile;
     /** SPKI SHA-256 fingerprints, lower-case hex; empty accepts any signer with a warning. */
     readonly trustedSigners: readonly string[];
@@ -26,6 +28,12 @@ export interface AgentConfiguration {
     readonly proxy: string | null;
     readonly pollSeconds: number;
     readonly onRevoked: 'grace' | 'immediate';
+  };
+  readonly logging: {
+    /** `off`: the contract's logging section is not used, with a warning. */
+    readonly remote: 'required' | 'off';
+    /** How long network and log server may stay away at boot; kmsTimeout when that is longer. */
+    readonly waitSeconds: number;
   };
   readonly volumes: {
     /** Volume key → device path, overriding discovery. */

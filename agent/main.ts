@@ -47,6 +47,12 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
     (await import('./host/notify.ts')).notifyOver(process.env.NOTIFY_SOCKET ?? null)(report);
   const askSocket: ProgramContext['askSocket'] = async (...question) =>
     (await import('./host/ask-socket.ts')).askSocket(...question);
+  const connections: ProgramContext['connections'] = async () => (await import('./host/connections.ts')).connections;
+  const followJournal: ProgramContext['followJournal'] = async function* (...from) {
+    yield* (await import('./host/follow-journal.ts')).followJournal(...from);
+  };
+  const calendar: ProgramContext['calendar'] = async (expression, work) =>
+    (await import('./host/calendar.ts')).calendar(expression, work);
   const ask: ProgramContext['ask'] = async (question, signal) =>
     (await import('./host/ask.ts')).askTerminal(question, signal);
   const credentialsFolder = process.env.CREDENTIALS_DIRECTORY ?? null;
@@ -55,16 +61,20 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
     signal,
     makeHttp: (await import('./host/http.ts')).makeHttp,
     serve: async (options) => (await import('./host/http-server.ts')).serveHttp(options),
-    calendar: async (expression, work) => (await import('./host/calendar.ts')).calendar(expression, work),
+    calendar,
     openLineFile: async (path) => (await import('./host/line-file.ts')).openLineFile(path),
     credentialsFolder,
     ask,
   });
-  return { io, version, plainHost, configured, keyServices, notify, askSocket, credentialsFolder, signal, ask };
+  const started = { connections, followJournal, calendar, notify, askSocket, credentialsFolder, signal, ask };
+  return { io, version, plainHost, configured, keyServices, ...started };
 };
 
-/** boot and keyd know only 0 and 1: their caller is systemd. */
-const unattended = new Set(['boot', 'keyd']);
+/** What systemd runs knows only 0 and 1. */
+const unattended = new Set(['boot', 'keyd', 'network', 'logging', 'notices']);
+/** A stage of the start that waits for a key, a disk or a server ends at once when the guest shuts down; every cut of it is an ordinary state. */
+const isStage = ([first, second]: readonly string[]): boolean =>
+  first === 'boot' || first === 'network' || (first === 'logging' && second === 'configure');
 
 const run = async (given: readonly string[], sink: JournalSink): Promise<number> => {
   const [{ CommanderError }, { programFor }, { processIo }] = await Promise.all([
@@ -73,8 +83,7 @@ const run = async (given: readonly string[], sink: JournalSink): Promise<number>
     import('./host/process-io.ts'),
   ]);
   const [first] = given;
-  // A boot that waits for a key or a disk ends at once when the guest shuts down; every cut of it is an ordinary state.
-  if (first === 'boot') stopping.signal.addEventListener('abort', () => process.exit(1));
+  if (isStage(given)) stopping.signal.addEventListener('abort', () => process.exit(1));
   const io = processIo();
   try {
     const root = await programFor(given, contextOver(sink, io));

@@ -6,6 +6,8 @@ export type ExitStatus = 1 | 2 | 3;
 export interface Message<Facts> {
   /** Stable id with severity letter (I, W, E). HPCR's where one exists (HPLnnnnnX), otherwise ours (TSDnnnnnX). */
   readonly id: string;
+  /** What it is when the letter of HPCR's id says otherwise; decides the priority in the journal. */
+  readonly severity?: 'I' | 'W';
   /** HPCR's SYSLOG_IDENTIFIER under which the message is journalled, such as hpcr-disk-mount. */
   readonly component: string;
   /** Lower case, no full stop, never a secret. */

@@ -7,12 +7,16 @@ import { bootMessages } from './boot-messages.ts';
 import { contractMessages } from './contract/messages.ts';
 import { keydMessages } from './keyd/messages.ts';
 import { kmsMessages } from './kms/messages.ts';
+import { loggingMessages } from './logging/messages.ts';
 import type { ExitStatus, Message } from './message.ts';
+import { noticeMessages } from './notices/messages.ts';
 import { volumeMessages } from './volumes/messages.ts';
 import { workloadMessages } from './workload/messages.ts';
 
 export const messages = {
   ...bootMessages,
+  ...loggingMessages,
+  ...noticeMessages,
   ...contractMessages,
   ...attestationMessages,
   ...volumeMessages,

@@ -57,7 +57,8 @@ const messageEntry = (name: string, { id, component, text, systemAction, userAct
 /** In the order of a boot. An id belongs to the first area whose pattern fits. */
 const areas: readonly (readonly [title: string, ids: RegExp])[] = [
   ['Command line, configuration, the guest as a whole', /^(TSD00|HPL10)/],
-  ['Contract', /^(TSD05|HPL05|HPL11|HPL12|HPL07015)/],
+  ['Network and remote logging', /^(TSD01|HPL01|HPL14)/],
+  ['Contract', /^(TSD05|TSD12|HPL05|HPL11|HPL12|HPL07015)/],
   ['Key management service', /^(TSD06|HPL0701[0-2])/],
   ['Volumes', /^(TSD07|HPL02|HPL07|HPL13)/],
   ['Workload', /^(TSD08|HPL08|HPL15)/],

@@ -1,7 +1,7 @@
 /** The command tree of `triseed`. Each group is loaded when it is asked for: a boot does not pay for the authoring commands. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
-import type { AskSocket, Host, Notify } from '../ports.ts';
+import type { AskSocket, Calendar, Connections, FollowJournal, Host, Notify } from '../ports.ts';
 import type { CommandIo } from './io.ts';
 import type { KmsExtra } from './kms.ts';
 
@@ -17,6 +17,9 @@ export interface ProgramContext {
   readonly notify: Notify;
   /** Sockets of services of this machine. */
   readonly askSocket: AskSocket;
+  readonly connections: () => Promise<Connections>;
+  readonly followJournal: FollowJournal;
+  readonly calendar: Calendar;
   readonly credentialsFolder: string | null;
   readonly signal: AbortSignal;
   readonly ask: KmsExtra['ask'];
@@ -48,6 +51,14 @@ const groups: Readonly<Record<string, Group>> = {
     about: 'open and verify what a guest says about itself',
     load: async ({ plainHost, io }) => (await import('./attestation.ts')).attestationCommand(await plainHost(), io),
   },
+  network: {
+    about: 'what the guest has to reach before it boots (run by systemd)',
+    load: async (context) => (await import('./logging.ts')).networkCommand(context, context.io),
+  },
+  logging: {
+    about: 'records of the guest on the log server of its contract (run by systemd)',
+    load: async (context) => (await import('./logging.ts')).loggingCommand(context, context.io),
+  },
   boot: {
     about: 'open the contract and its volumes (run by systemd)',
     load: async (context) => (await import('./boot.ts')).bootCommand(context, context.io),
@@ -55,6 +66,10 @@ const groups: Readonly<Record<string, Group>> = {
   keyd: {
     about: 'watch the root keys of opened volumes (run by systemd)',
     load: async (context) => (await import('./keyd.ts')).keydCommand({ ...context, ask: context.askSocket }),
+  },
+  notices: {
+    about: 'tell in time when contract and encryption certificate end (run by systemd)',
+    load: async (context) => (await import('./notices.ts')).noticesCommand(context),
   },
   volume: {
     about: 'see what is on volumes, what a boot would do, check, back up, recover, wipe',

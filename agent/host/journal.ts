@@ -3,7 +3,7 @@
  * of standard error elsewhere.
  */
 import { fstatSync } from 'node:fs';
-import { messages, textOf } from '../messages.ts';
+import { type Message, messages, textOf } from '../messages.ts';
 import type { Journal } from '../ports.ts';
 
 /** sd-daemon(3) priorities. */
@@ -24,8 +24,8 @@ const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]/gu,
 
 export const journalOver = (write: WriteLine): Journal => ({
   message: (name, facts) => {
-    const { id, component } = messages[name];
-    write(component, priorityOf[id.at(-1) ?? ''] ?? notePriority, `${id}: ${oneLine(textOf(name, facts))}`);
+    const { id, component, severity }: Message<never> = messages[name];
+    write(component, priorityOf[severity ?? id.at(-1) ?? ''] ?? notePriority, `${id}: ${oneLine(textOf(name, facts))}`);
   },
   note: (component, text, severity = 'note') =>
     write(component, severity === 'warning' ? warningPriority : notePriority, oneLine(text)),

@@ -776,6 +776,7 @@ export interface Nameservers {
 export interface AgentConfigurationFile {
   contract?: ContractConfiguration;
   kms?: KmsConfiguration;
+  logging?: LoggingConfiguration;
   volumes?: VolumesConfiguration;
   paths?: PathsConfiguration;
   workload?: WorkloadConfiguration;
@@ -799,6 +800,10 @@ export interface ContractConfiguration {
    * Private key that opens the contract's tokens (PEM)
    */
   key?: string;
+  /**
+   * Encryption certificate that belongs to the key (PEM), so that the guest can tell in time when it ends; null when the image has none
+   */
+  certificate?: string | null;
   /**
    * Which product's contract rules apply
    */
@@ -866,6 +871,19 @@ export interface KmsConfiguration {
    * grace: wait kmsTimeout after a definite answer; immediate: act at once
    */
   onRevoked?: 'grace' | 'immediate';
+}
+/**
+ * Where records of the guest go
+ */
+export interface LoggingConfiguration {
+  /**
+   * required: the log server of the contract gets every record, and nothing starts without it; off: the contract's logging section is not used, with a warning
+   */
+  remote?: 'required' | 'off';
+  /**
+   * Seconds that network and log server may stay away at boot; the largest kmsTimeout of a volume with kms when that is longer; 0 tries once
+   */
+  waitSeconds?: number;
 }
 /**
  * How disks are found

@@ -31,6 +31,8 @@ t.test('ids', async (t) => {
 t.test('our own ids lie in the range of their area', async (t) => {
   const ranges: readonly (readonly [file: string, range: RegExp])[] = [
     ['agent/boot-messages.ts', /^TSD00/],
+    ['agent/logging/messages.ts', /^TSD01/],
+    ['agent/notices/messages.ts', /^TSD12/],
     ['agent/contract/messages.ts', /^TSD05/],
     ['agent/attestation/messages.ts', /^TSD11/],
     ['agent/kms/messages.ts', /^TSD06/],

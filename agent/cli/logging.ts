@@ -1,0 +1,131 @@
+/** `triseed network` and `triseed logging`: the stages before the boot, run by systemd. */
+import { Command } from 'commander';
+import type { AgentConfiguration } from '../configuration.ts';
+import { AgentError } from '../errors.ts';
+import { configureLogging } from '../logging/configure.ts';
+import { forwardJournal } from '../logging/forward.ts';
+import { maxLogRouterBytes, parseLogRouter } from '../logging/log-router-file.ts';
+import { checkNetwork, reachedText, targetsOf } from '../logging/network-check.ts';
+import { cursorPath, loggingPlaces } from '../logging/places.ts';
+import { openForLogging } from '../logging/read-logging.ts';
+import { type LoggingSettings, loggingSettings, patienceMs, wipeSettings } from '../logging/settings.ts';
+import { type MessageName, messages, textOf } from '../messages.ts';
+import type { Connections, FollowJournal, Host } from '../ports.ts';
+import { defaultConfiguration } from './boot.ts';
+import type { CommandIo } from './io.ts';
+
+export interface LoggingContext {
+  readonly configured: (path: string) => Promise<{ readonly settings: AgentConfiguration; readonly host: Host }>;
+  readonly connections: () => Promise<Connections>;
+  readonly followJournal: FollowJournal;
+  readonly credentialsFolder: string | null;
+  /** Aborted when systemd asks a service to end. */
+  readonly signal: AbortSignal;
+}
+
+interface Options {
+  readonly config: string;
+}
+
+interface LoggingWish {
+  readonly logging: LoggingSettings;
+  readonly patienceMs: number;
+}
+
+/** Journalled under the identifier of the stage; main.ts prints the whole chain on the console. */
+const journalled = async (host: Host, work: () => Promise<void>): Promise<void> => {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof AgentError) host.journal.message(error.code, error.facts);
+    throw error;
+  }
+};
+
+/** HPCR shows these stages on the console, too. */
+const announce = <Name extends MessageName>(
+  host: Host,
+  io: CommandIo,
+  name: Name,
+  facts: AgentError<Name>['facts'],
+): void => {
+  host.journal.message(name, facts);
+  io.stdout(`${messages[name].component}: ${messages[name].id}: ${textOf(name, facts)}\n`);
+};
+
+/** What the contract wants of logging; null when nothing is to be done. */
+const wish = async (
+  host: Host,
+  { credentialsFolder }: LoggingContext,
+  settings: AgentConfiguration,
+): Promise<LoggingWish | null> => {
+  if (settings.logging.remote === 'off') return null;
+  const opened = await openForLogging(host, settings, credentialsFolder);
+  const logging = loggingSettings(opened, settings.contract.profile);
+  return logging === null ? null : { logging, patienceMs: patienceMs(opened, settings.logging.waitSeconds) };
+};
+
+const check = (context: LoggingContext, io: CommandIo): Command =>
+  new Command('check')
+    .description('wait until the log server of the contract can be reached; run by triseed-network.service')
+    .option('--config <file>', 'agent configuration', defaultConfiguration)
+    .action(async ({ config }: Options) => {
+      const { settings, host } = await context.configured(config);
+      await journalled(host, async () => {
+        const wanted = await wish(host, context, settings);
+        wipeSettings(wanted?.logging ?? null);
+        const targets = wanted === null ? [] : targetsOf(wanted.logging, settings.kms);
+        const ports = { ...host, connections: await context.connections() };
+        await checkNetwork(ports, targets, wanted?.patienceMs ?? 0);
+        announce(host, io, 'NETWORK_READY', { targets: reachedText(targets) });
+      });
+    });
+
+const configure = (context: LoggingContext, io: CommandIo): Command =>
+  new Command('configure')
+    .description('set up what the logging section of the contract asks for; run by triseed-logging.service')
+    .option('--config <file>', 'agent configuration', defaultConfiguration)
+    .action(async ({ config }: Options) => {
+      const { settings, host } = await context.configured(config);
+      await journalled(host, async () => {
+        const wanted = await wish(host, context, settings);
+        if (wanted === null) {
+          host.journal.message(settings.logging.remote === 'off' ? 'REMOTE_LOGGING_OFF' : 'LOGGING_ABSENT', {});
+          return;
+        }
+        try {
+          const ports = { ...host, connections: await context.connections() };
+          await configureLogging(ports, settings, wanted.logging, wanted.patienceMs);
+          announce(host, io, 'LOGGING_SET_UP', { hostname: wanted.logging.hostname });
+        } finally {
+          wipeSettings(wanted.logging);
+        }
+      });
+    });
+
+const forward = (context: LoggingContext): Command =>
+  new Command('forward')
+    .description('send the journal to IBM Cloud Logs; run by triseed-log-router.service')
+    .option('--config <file>', 'agent configuration', defaultConfiguration)
+    .action(async ({ config }: Options) => {
+      const { settings, host } = await context.configured(config);
+      const { credentialsFolder, followJournal, signal } = context;
+      const path =
+        credentialsFolder === null ? loggingPlaces(settings.paths.run).logRouter : `${credentialsFolder}/log-router`;
+      await journalled(host, async () => {
+        const bytes = await host.files.read(path, maxLogRouterBytes);
+        if (bytes === null) throw new AgentError('LOG_HAND_OVER_INVALID', { reason: `${path} does not exist` });
+        const { hostname, port, tags, apiKey } = parseLogRouter(bytes);
+        const service = { hostname, port, apiKey, iam: settings.kms.iam };
+        await forwardJournal({ ...host, followJournal }, { service, tags, cursorPath, signal });
+      });
+    });
+
+export const networkCommand = (context: LoggingContext, io: CommandIo): Command =>
+  new Command('network').description('what the guest has to reach').addCommand(check(context, io));
+
+export const loggingCommand = (context: LoggingContext, io: CommandIo): Command =>
+  new Command('logging')
+    .description('records of the guest on the log server of the contract')
+    .addCommand(configure(context, io))
+    .addCommand(forward(context));

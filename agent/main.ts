@@ -47,7 +47,14 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
     (await import('./host/notify.ts')).notifyOver(process.env.NOTIFY_SOCKET ?? null)(report);
   const askSocket: ProgramContext['askSocket'] = async (...question) =>
     (await import('./host/ask-socket.ts')).askSocket(...question);
+  const serveSocket: ProgramContext['serveSocket'] = async (path, answer) =>
+    (await import('./host/serve-socket.ts')).serveSocket(path, answer);
+  const onReload: ProgramContext['onReload'] = (listener) => {
+    process.on('SIGHUP', listener);
+    return () => process.off('SIGHUP', listener);
+  };
   const connections: ProgramContext['connections'] = async () => (await import('./host/connections.ts')).connections;
+  const httpWith: ProgramContext['httpWith'] = async (ways) => (await import('./host/http.ts')).makeHttp(ways);
   const followJournal: ProgramContext['followJournal'] = async function* (...from) {
     yield* (await import('./host/follow-journal.ts')).followJournal(...from);
   };
@@ -66,8 +73,8 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
     credentialsFolder,
     ask,
   });
-  const started = { connections, followJournal, calendar, notify, askSocket, credentialsFolder, signal, ask };
-  return { io, version, plainHost, configured, keyServices, ...started };
+  const started = { httpWith, connections, followJournal, calendar, notify, askSocket, credentialsFolder, signal, ask };
+  return { io, version, plainHost, configured, keyServices, serveSocket, onReload, ...started };
 };
 
 /** What systemd runs knows only 0 and 1. */

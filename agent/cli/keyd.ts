@@ -1,24 +1,31 @@
 /** `triseed keyd`: the key daemon of a guest, and the two things that systemd runs for it because it may not do them itself. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
+import { AgentError } from '../errors.ts';
 import { handOverPath } from '../keyd/hand-over.ts';
 import { readHandOver } from '../keyd/read-hand-over.ts';
+import { effectWords, parseRecording, recordingMaxBytes, replay } from '../keyd/recording.ts';
 import { runRevocation } from '../keyd/revoke.ts';
 import { runKeyDaemon } from '../keyd/run.ts';
+import type { Event } from '../keyd/state.ts';
 import { renderStoreAnswer, storeRequestMaxBytes } from '../keyd/store-request.ts';
 import { storeAsAsked } from '../keyd/store-verb.ts';
 import { backendFor } from '../kms/backends.ts';
-import type { AskSocket, Host, Notify } from '../ports.ts';
+import type { AskSocket, Files, Host, Notify, ServeSocket } from '../ports.ts';
 import { defaultConfiguration } from './boot.ts';
 import type { CommandIo } from './io.ts';
 
 export interface DaemonContext {
   readonly io: CommandIo;
+  readonly plainHost: () => Promise<Host>;
   readonly configured: (path: string) => Promise<{ readonly settings: AgentConfiguration; readonly host: Host }>;
   /** $CREDENTIALS_DIRECTORY of the unit, or null. */
   readonly credentialsFolder: string | null;
   readonly ask: AskSocket;
+  readonly serve: ServeSocket;
   readonly notify: Notify;
+  /** Calls `listener` on SIGHUP; answers how to stop that. */
+  readonly onReload: (listener: () => void) => () => void;
   /** Aborted when systemd asks the daemon to end. */
   readonly signal: AbortSignal;
 }
@@ -27,7 +34,28 @@ interface Options {
   readonly config: string;
   readonly revoke?: true;
   readonly store?: true;
+  readonly replay?: string;
 }
+
+const describeEvent = ({ kind, ...facts }: Event): string =>
+  kind === 'started' ? kind : `${kind} ${JSON.stringify(facts)}`;
+
+/** One line an event: when it was on the monotonic clock, what came, what was done about it. */
+const printReplay = async (files: Files, io: CommandIo, path: string): Promise<void> => {
+  const bytes = await files.read(path, recordingMaxBytes);
+  if (bytes === null) throw new AgentError('FILE_UNREADABLE', { path, reason: 'it does not exist' });
+  const recording = parseRecording(bytes);
+  if (recording === null)
+    throw new AgentError('FILE_UNREADABLE', { path, reason: 'it is not a recording of the daemon' });
+  for (const { event, effects, isSame } of replay(recording)) {
+    const at = (event.atMs / 1000).toFixed(3).padStart(12);
+    const mark = isSame ? ' ' : '!';
+    io.stdout(
+      `${at} s ${mark} ${describeEvent(event)}\n               → ${effectWords(effects).join(', ') || 'nothing'}\n`,
+    );
+    if (!isSame) io.setExitStatus(1);
+  }
+};
 
 export const keydCommand = (context: DaemonContext): Command =>
   new Command('keyd')
@@ -35,9 +63,11 @@ export const keydCommand = (context: DaemonContext): Command =>
     .option('--config <file>', 'agent configuration', defaultConfiguration)
     .option('--revoke', 'close every protected volume and restart the guest; run by triseed-revoke.service')
     .option('--store', 'store the renewed seed that standard input asks for; run by triseed-store@.service')
-    .action(async ({ config, revoke, store }: Options) => {
+    .option('--replay <file>', 'print recorded events (events.json of the daemon) and what this version does with them')
+    .action(async ({ config, revoke, store, replay: recording }: Options) => {
+      if (recording !== undefined) return printReplay((await context.plainHost()).files, context.io, recording);
       const { settings, host } = await context.configured(config);
-      const { credentialsFolder, ask, notify, signal, io } = context;
+      const { credentialsFolder, ask, serve, notify, signal, io } = context;
       const { run } = settings.paths;
       const handed = credentialsFolder === null ? handOverPath(run) : `${credentialsFolder}/keyd`;
       const handOver = await readHandOver(host.files, handed);
@@ -47,5 +77,12 @@ export const keydCommand = (context: DaemonContext): Command =>
         const answer = await storeAsAsked(host, handOver, request, settings.volumes.legacyProfiles);
         io.stdout(renderStoreAnswer(answer));
         if (!answer.stored) io.setExitStatus(1);
-      } else await runKeyDaemon(host, { handOver, backendFor, ask, signal, notify });
+      } else {
+        const read = async () => {
+          const again = await context.configured(config);
+          return { host: again.host, settings: again.settings.kms };
+        };
+        const reloads = { subscribe: context.onReload, read };
+        await runKeyDaemon(host, { handOver, backendFor, ask, serve, signal, notify, reloads });
+      }
     });

@@ -6,16 +6,23 @@ import { configureLogging } from '../logging/configure.ts';
 import { forwardJournal } from '../logging/forward.ts';
 import { maxLogRouterBytes, parseLogRouter } from '../logging/log-router-file.ts';
 import { checkNetwork, reachedText, targetsOf } from '../logging/network-check.ts';
-import { cursorPath, loggingPlaces } from '../logging/places.ts';
+import { cursorPath } from '../logging/places.ts';
 import { openForLogging } from '../logging/read-logging.ts';
 import { type LoggingSettings, loggingSettings, patienceMs, wipeSettings } from '../logging/settings.ts';
 import { type MessageName, messages, textOf } from '../messages.ts';
-import type { Connections, FollowJournal, Host } from '../ports.ts';
+import type { Connections, FollowJournal, Host, SendHttp } from '../ports.ts';
 import { defaultConfiguration } from './boot.ts';
 import type { CommandIo } from './io.ts';
 
 export interface LoggingContext {
   readonly configured: (path: string) => Promise<{ readonly settings: AgentConfiguration; readonly host: Host }>;
+  /** The host of a command that reads no agent configuration. */
+  readonly plainHost: () => Promise<Host>;
+  /** HTTP with authorities and a proxy of its own. Throws KMS_CA_UNUSABLE, KMS_PROXY_INVALID. */
+  readonly httpWith: (ways: {
+    readonly extraCa: readonly string[];
+    readonly proxy: string | null;
+  }) => Promise<SendHttp>;
   readonly connections: () => Promise<Connections>;
   readonly followJournal: FollowJournal;
   readonly credentialsFolder: string | null;
@@ -42,16 +49,12 @@ const journalled = async (host: Host, work: () => Promise<void>): Promise<void> 
   }
 };
 
-/** HPCR shows these stages on the console, too. */
-const announce = <Name extends MessageName>(
-  host: Host,
-  io: CommandIo,
-  name: Name,
-  facts: AgentError<Name>['facts'],
-): void => {
-  host.journal.message(name, facts);
-  io.stdout(`${messages[name].component}: ${messages[name].id}: ${textOf(name, facts)}\n`);
-};
+/**
+ * A stage's success. On standard output, which the unit puts into the journal under the stage's identifier and on the console,
+ * where HPCR shows it, too.
+ */
+const announce = <Name extends MessageName>(io: CommandIo, name: Name, facts: AgentError<Name>['facts']): void =>
+  io.stdout(`${messages[name].id}: ${textOf(name, facts)}\n`);
 
 /** What the contract wants of logging; null when nothing is to be done. */
 const wish = async (
@@ -77,7 +80,7 @@ const check = (context: LoggingContext, io: CommandIo): Command =>
         const targets = wanted === null ? [] : targetsOf(wanted.logging, settings.kms);
         const ports = { ...host, connections: await context.connections() };
         await checkNetwork(ports, targets, wanted?.patienceMs ?? 0);
-        announce(host, io, 'NETWORK_READY', { targets: reachedText(targets) });
+        announce(io, 'NETWORK_READY', { targets: reachedText(targets) });
       });
     });
 
@@ -96,7 +99,7 @@ const configure = (context: LoggingContext, io: CommandIo): Command =>
         try {
           const ports = { ...host, connections: await context.connections() };
           await configureLogging(ports, settings, wanted.logging, wanted.patienceMs);
-          announce(host, io, 'LOGGING_SET_UP', { hostname: wanted.logging.hostname });
+          announce(io, 'LOGGING_SET_UP', { hostname: wanted.logging.hostname });
         } finally {
           wipeSettings(wanted.logging);
         }
@@ -106,18 +109,18 @@ const configure = (context: LoggingContext, io: CommandIo): Command =>
 const forward = (context: LoggingContext): Command =>
   new Command('forward')
     .description('send the journal to IBM Cloud Logs; run by triseed-log-router.service')
-    .option('--config <file>', 'agent configuration', defaultConfiguration)
-    .action(async ({ config }: Options) => {
-      const { settings, host } = await context.configured(config);
-      const { credentialsFolder, followJournal, signal } = context;
-      const path =
-        credentialsFolder === null ? loggingPlaces(settings.paths.run).logRouter : `${credentialsFolder}/log-router`;
+    .argument('<file>', 'what triseed logging configure has left')
+    .action(async (path: string) => {
+      const host = await context.plainHost();
       await journalled(host, async () => {
         const bytes = await host.files.read(path, maxLogRouterBytes);
         if (bytes === null) throw new AgentError('LOG_HAND_OVER_INVALID', { reason: `${path} does not exist` });
-        const { hostname, port, tags, apiKey } = parseLogRouter(bytes);
-        const service = { hostname, port, apiKey, iam: settings.kms.iam };
-        await forwardJournal({ ...host, followJournal }, { service, tags, cursorPath, signal });
+        const { settings, ways } = parseLogRouter(bytes);
+        const { hostname, port, tags, apiKey } = settings;
+        const http = await context.httpWith({ extraCa: ways.ca, proxy: ways.proxy });
+        const { followJournal, signal } = context;
+        const service = { hostname, port, apiKey, iam: ways.iam };
+        await forwardJournal({ ...host, http, followJournal }, { service, tags, cursorPath, signal });
       });
     });
 

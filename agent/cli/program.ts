@@ -1,9 +1,10 @@
 /** The command tree of `triseed`. Each group is loaded when it is asked for: a boot does not pay for the authoring commands. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
-import type { AskSocket, Calendar, Connections, FollowJournal, Host, Notify } from '../ports.ts';
+import type { AskSocket, Calendar, Connections, FollowJournal, Host, Notify, ServeSocket } from '../ports.ts';
 import type { CommandIo } from './io.ts';
 import type { KmsExtra } from './kms.ts';
+import type { LoggingContext } from './logging.ts';
 
 /** What the groups get from the composition root. */
 export interface ProgramContext {
@@ -17,6 +18,10 @@ export interface ProgramContext {
   readonly notify: Notify;
   /** Sockets of services of this machine. */
   readonly askSocket: AskSocket;
+  readonly serveSocket: ServeSocket;
+  /** Calls `listener` on SIGHUP, until what it answers is called. */
+  readonly onReload: (listener: () => void) => () => void;
+  readonly httpWith: LoggingContext['httpWith'];
   readonly connections: () => Promise<Connections>;
   readonly followJournal: FollowJournal;
   readonly calendar: Calendar;
@@ -65,11 +70,16 @@ const groups: Readonly<Record<string, Group>> = {
   },
   keyd: {
     about: 'watch the root keys of opened volumes (run by systemd)',
-    load: async (context) => (await import('./keyd.ts')).keydCommand({ ...context, ask: context.askSocket }),
+    load: async (context) =>
+      (await import('./keyd.ts')).keydCommand({ ...context, ask: context.askSocket, serve: context.serveSocket }),
   },
   notices: {
     about: 'tell in time when contract and encryption certificate end (run by systemd)',
     load: async (context) => (await import('./notices.ts')).noticesCommand(context),
+  },
+  status: {
+    about: 'whether this guest has its volumes and its root keys',
+    load: async (context) => (await import('./status.ts')).statusCommand({ ...context, ask: context.askSocket }),
   },
   volume: {
     about: 'see what is on volumes, what a boot would do, check, back up, recover, wipe',

@@ -21,12 +21,13 @@ export type ConfigurePorts = Host & LoggingPorts;
 
 const probeText = 'authentication probe';
 const ruleset = 'remote';
+const maxAuthorityBytes = 256 * 1024;
 
-const readLine = async (host: Pick<Host, 'files'>, path: string): Promise<string> =>
-  ((await host.files.read(path, 4096)) ?? Buffer.alloc(0)).toString('utf8').trim();
+const readText = async (host: Pick<Host, 'files'>, path: string, maxBytes: number): Promise<string> =>
+  ((await host.files.read(path, maxBytes)) ?? Buffer.alloc(0)).toString('utf8').trim();
 
-const hostnameOf = (host: Pick<Host, 'files'>): Promise<string> => readLine(host, '/proc/sys/kernel/hostname');
-const bootIdOf = (host: Pick<Host, 'files'>): Promise<string> => readLine(host, '/proc/sys/kernel/random/boot_id');
+const hostnameOf = (host: Pick<Host, 'files'>): Promise<string> => readText(host, '/proc/sys/kernel/hostname', 256);
+const bootIdOf = (host: Pick<Host, 'files'>): Promise<string> => readText(host, '/proc/sys/kernel/random/boot_id', 64);
 
 /** Names in the certificate of a server that took the record. */
 const probeSyslog = async (
@@ -106,8 +107,10 @@ const leaveForLogRouter = async (
   host: ConfigurePorts,
   places: LoggingPlaces,
   settings: LogRouterSettings,
+  { iam, ca: paths, proxy }: AgentConfiguration['kms'],
 ): Promise<void> => {
-  const content = renderLogRouter(settings);
+  const ca = await Promise.all(paths.map((path) => readText(host, path, maxAuthorityBytes)));
+  const content = renderLogRouter({ settings, ways: { iam, ca, proxy } });
   try {
     await write(host, places.logRouter, content);
   } finally {
@@ -134,6 +137,6 @@ export const configureLogging = async (
     await leaveForRsyslog(host, places, settings, names);
   } else {
     taken(await probeLogRouter(host, settings, kms.iam, patienceMs), settings.hostname);
-    await leaveForLogRouter(host, places, settings);
+    await leaveForLogRouter(host, places, settings, kms);
   }
 };

@@ -22,9 +22,10 @@ const say = ({ journal }: Pick<Host, 'journal'>, { name, end }: Notice, at: Date
   else journal.message(name, { end: shownDate(end), left: shownLeft(end.getTime() - at.getTime()) });
 };
 
-/** Gives notice of `ends` until `signal` aborts. */
+/** Gives notice of `ends` until `signal` aborts; ends at once when there is no date to tell of. */
 export const runNotices = async (host: NoticePorts, ends: Ends, signal: AbortSignal): Promise<void> => {
   const { clock } = host;
+  if (ends.contract === null && ends.certificate === null) return;
   let saidAtMs: number | null = null;
   const round = (notices: readonly Notice[]): void => {
     for (const notice of notices) say(host, notice, clock.now());

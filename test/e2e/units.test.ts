@@ -99,7 +99,7 @@ const start = (t: Test, files: GuestFiles = {}): Guest => {
     limitSeconds: 400,
     files: {
       '/usr/bin/triseed': { content: program, mode: 0o755 },
-      '/etc/triseed/agent.yaml': 'contract: {}\n',
+      '/etc/triseed/agent.yaml': 'logging: { remote: off }\n',
       '/etc/hand-over.json': JSON.stringify(handOver),
       [`${units}/work.service`]: workload,
       [`${units}/triseed-workload.target.d/work.conf`]: '[Unit]\nWants=work.service\n',

@@ -8,7 +8,9 @@ import t from 'tap';
 import { parseConfiguration } from '../../agent/configuration-parse.ts';
 import { daemonFolder, verbSocket } from '../../agent/keyd/places.ts';
 import { revokeUnit } from '../../agent/keyd/revoke.ts';
+import { cursorPath, loggingPlaces, rsyslogFiles } from '../../agent/logging/places.ts';
 import { messages, textOf } from '../../agent/messages.ts';
+import { expiryPath } from '../../agent/notices/expiry-file.ts';
 
 const folder = fileURLToPath(new URL('../../systemd/', import.meta.url));
 const names = readdirSync(folder).filter((name) => /\.(service|socket|target|timer|mount)$/.test(name));
@@ -68,6 +70,10 @@ const earlier = (name: string): ReadonlySet<string> => {
 t.test('stages start in this order', async (t) => {
   const stages = [
     'network-online.target',
+    'triseed-network.service',
+    'triseed-logging.service',
+    'triseed-log-forwarding.service',
+    'triseed-logging.target',
     'triseed-boot.service',
     'triseed-volumes.target',
     'triseed-keyd.service',
@@ -88,6 +94,7 @@ t.test('what the image enables brings everything', async (t) => {
     'triseed-volumes.target',
     'triseed-keyd.service',
     'triseed-verify.timer',
+    'triseed-notices.service',
     'triseed-workload.target',
     'hpl-catch-success.service',
   ])
@@ -127,7 +134,8 @@ t.test('encryption is checked as soon as the volumes are there, and every hour',
 });
 
 t.test('every failure has an end', async (t) => {
-  for (const name of ['triseed-boot.service', 'triseed-workload.target']) {
+  const stages = ['triseed-network.service', 'triseed-logging.service', 'triseed-logging.target'];
+  for (const name of [...stages, 'triseed-boot.service', 'triseed-workload.target']) {
     t.equal(one(name, 'Unit.OnFailure'), 'hpl-catch-failed.service', name);
     t.equal(one(name, 'Unit.OnFailureJobMode'), 'replace-irreversibly', name);
   }
@@ -136,6 +144,53 @@ t.test('every failure has an end', async (t) => {
   t.equal(one('hpl-catch-failed.service', 'Unit.JobTimeoutAction'), 'poweroff-force');
   t.equal(one('triseed-keyd.service', 'Unit.OnFailure'), revokeUnit);
   t.equal(one(revokeUnit, 'Unit.FailureAction'), 'reboot-force');
+});
+
+t.test('nothing is started that the log server of the contract does not see', async (t) => {
+  const requires = (name: string): readonly string[] => words(name, 'Unit.Requires');
+  t.ok(requires('triseed-boot.service').includes('triseed-logging.target'));
+  for (const sender of ['triseed-log-forwarding.service', 'triseed-log-router.service']) {
+    t.ok(requires('triseed-logging.target').includes(sender), sender);
+    t.ok(earlier('triseed-boot.service').has(sender), `${sender} stops after everything it has to tell of`);
+    t.equal(one(sender, 'Service.Restart'), 'always', sender);
+    t.equal(one(sender, 'Unit.StartLimitIntervalSec'), '0', sender);
+    t.equal(one(sender, 'Service.DynamicUser'), 'yes', sender);
+  }
+  t.ok(requires('triseed-logging.target').includes('triseed-logging.service'));
+  t.ok(requires('triseed-logging.service').includes('triseed-network.service'));
+  t.equal(one('triseed-logging.target', 'Unit.Description'), 'Logging to remote log server is initiated');
+  for (const [unit, name] of [
+    ['triseed-network.service', 'NETWORK_READY'],
+    ['triseed-logging.service', 'LOGGING_SET_UP'],
+    ['triseed-notices.service', 'CONTRACT_VALID'],
+  ] as const)
+    t.equal(one(unit, 'Service.SyslogIdentifier'), messages[name].component, unit);
+});
+
+t.test('the sending units find what the set-up leaves', async (t) => {
+  const places = loggingPlaces(parseConfiguration('').paths.run);
+  const loaded = (name: string): ReadonlyMap<string, string> =>
+    new Map(all(name, 'Service.LoadCredential').map((value) => value.split(':', 2) as [string, string]));
+  const unit = 'triseed-log-forwarding.service';
+  t.strictSame(
+    loaded(unit),
+    new Map([
+      ['conf', places.rsyslogConfiguration],
+      ['ca', places.ca],
+      ['cert', places.cert],
+      ['key', places.key],
+    ]),
+  );
+  t.equal(one(unit, 'Unit.ConditionPathExists'), places.rsyslogConfiguration);
+  for (const name of ['ca', 'cert', 'key'] as const) t.equal(rsyslogFiles[name], `/run/credentials/${unit}/${name}`);
+  t.equal(rsyslogFiles.work, `/run/${one(unit, 'Service.RuntimeDirectory')}`);
+  const router = 'triseed-log-router.service';
+  t.strictSame(loaded(router), new Map([['log-router', places.logRouter]]));
+  t.equal(one(router, 'Unit.ConditionPathExists'), places.logRouter);
+  t.equal(dirname(cursorPath), `/run/${one(router, 'Service.RuntimeDirectory')}`);
+  const expiry = expiryPath(parseConfiguration('').paths.run);
+  t.strictSame(loaded('triseed-notices.service'), new Map([['expiry', expiry]]));
+  t.equal(one('triseed-notices.service', 'Unit.ConditionPathExists'), expiry);
 });
 
 t.test('limits fit together', async (t) => {
@@ -173,11 +228,16 @@ t.test('what speaks to the network is not root, and can ask for two things', asy
   const user = one(daemon, 'Service.User');
   t.match(readFileSync(join(folder, 'sysusers.conf'), 'utf8'), `u ${user} `, 'the package makes this user');
   t.equal(one(daemon, 'Service.PrivateDevices'), 'yes');
+  const reaching = names.filter((name) => all(name, 'Service.RestrictAddressFamilies').join().includes('AF_INET'));
+  const staying = reaching.filter((name) => one(name, 'Service.Type') !== 'oneshot');
   t.strictSame(
-    names.filter((name) => all(name, 'Service.RestrictAddressFamilies').join().includes('AF_INET')),
-    ['triseed-boot.service', daemon],
-    'whoever reaches the network',
+    reaching.filter((name) => !staying.includes(name)),
+    ['triseed-boot.service', 'triseed-logging.service', 'triseed-network.service'],
+    'who reaches the network as root, and ends',
   );
+  t.strictSame(staying, [daemon, 'triseed-log-forwarding.service', 'triseed-log-router.service']);
+  for (const name of staying)
+    t.ok(one(name, 'Service.User') !== undefined || one(name, 'Service.DynamicUser') === 'yes', `${name} is not root`);
   const { run } = parseConfiguration('').paths;
   const sockets = { store: 'triseed-store.socket', revoke: 'triseed-revoke.socket' } as const;
   for (const [verb, socket] of Object.entries(sockets)) {
@@ -206,7 +266,9 @@ t.test('the forced restart outlives the shutdown that hangs', async (t) => {
 });
 
 t.test('whoever holds a secret leaves no core dump and is spared when memory is short', async (t) => {
-  for (const name of names.filter((name) => all(name, 'Service.ExecStart').join().includes('/usr/bin/triseed'))) {
+  // Dates of expiry are no secret.
+  const ours = names.filter((name) => all(name, 'Service.ExecStart').join().includes('/usr/bin/triseed'));
+  for (const name of ours.filter((name) => name !== 'triseed-notices.service')) {
     t.equal(one(name, 'Service.LimitCORE'), '0', name);
     t.equal(one(name, 'Service.UMask'), '0077', name);
     t.ok(Number(one(name, 'Service.OOMScoreAdjust')) <= -900, name);
@@ -242,6 +304,11 @@ t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --o
     'triseed-revoke.service': 4.2,
     'triseed-verify.service': 2.4,
     'triseed-boot.service': 5.0,
+    'triseed-network.service': 1.8,
+    'triseed-logging.service': 1.8,
+    'triseed-log-forwarding.service': 1.4,
+    'triseed-log-router.service': 1.4,
+    'triseed-notices.service': 0.3,
     'triseed-guarded.service': 3.7,
     'hpl-catch-success.service': 3.7,
     'hpl-catch-failed.service': 3.7,

@@ -107,13 +107,15 @@ export class Stage {
       readonly seed?: { readonly metaData?: string; readonly vendorData?: string };
       readonly configuration?: string;
       readonly pollSeconds?: number;
+      readonly remoteLogging?: 'required' | 'off';
       readonly options?: Partial<GuestOptions>;
     },
   ): Promise<Guest> {
     const userData = await this.deployment.seal(given.contract ?? contractText(given.volumes));
-    const { pollSeconds = 5, configuration = 'volumes: { deviceWaitSeconds: 2 }' } = given;
+    const { pollSeconds = 5, remoteLogging = 'off', configuration = 'volumes: { deviceWaitSeconds: 2 }' } = given;
     const files = this.deployment.guestFiles(this.service, {
       pollSeconds,
+      remoteLogging,
       extra: configuration,
       endpoints: { [closedInstance]: closedUrl },
     });

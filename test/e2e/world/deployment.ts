@@ -120,6 +120,8 @@ export class Deployment {
     service: KeyService | null,
     settings: {
       readonly pollSeconds?: number;
+      /** Default off. */
+      readonly remoteLogging?: 'required' | 'off';
       /** Further lines of the configuration, from its left margin on. */
       readonly extra?: string;
       /** Base URLs of further instances. */
@@ -141,6 +143,8 @@ export class Deployment {
       '  sources: [ { nocloud: cidata } ]',
       '  key: /etc/triseed/contract-key.pem',
       ...kms,
+      // Contracts of these guests name a log server that does not exist, unless the case is about one.
+      `logging: { remote: ${settings.remoteLogging ?? 'off'}, waitSeconds: 20 }`,
       settings.extra ?? '',
       '',
     ];

@@ -167,8 +167,8 @@ export interface Connections {
   reach(target: ConnectionTarget, timeoutMs: number): Promise<{ readonly kind: 'reached' } | ConnectionFailure>;
   /**
    * Sends `bytes` over TLS with a client certificate, to a server that proves `hostname`; `names` are those in its
-   * certificate. Done when the server has closed in its turn, or has not objected for a while: TLS 1.3 tells a client
-   * only afterwards that its certificate was refused (RFC 8446, 4.4.2.4).
+   * certificate. Done when the server has not objected for a while: TLS 1.3 tells a client only afterwards that its
+   * certificate was refused (RFC 8446, 4.4.2.4).
    */
   deliver(
     delivery: TlsDelivery,
@@ -289,6 +289,12 @@ export type AskSocket = (
   question: Uint8Array,
   limits: { readonly timeoutMs: number; readonly maxAnswerBytes: number },
 ) => Promise<Buffer>;
+
+/**
+ * Gives what `answer` returns to whoever connects to a stream socket with a path, unix(7), for as long as it is not closed, and reads
+ * nothing from anybody. Bounded in connections and in answers a second. Throws SOCKET_NO_ANSWER when it cannot listen.
+ */
+export type ServeSocket = (path: string, answer: () => Uint8Array) => Promise<{ close(): Promise<void> }>;
 
 export interface Journal {
   /** One catalogue message, journalled under its component's identifier. */

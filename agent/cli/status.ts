@@ -20,24 +20,25 @@ export interface StatusContext {
 }
 
 /** What the guest is, in one word; the first that fits. */
-type GuestState = 'revoking' | 'grace' | 'not guarded' | 'guarded' | 'no root key' | 'not booted';
+type GuestState = 'revoking' | 'grace' | 'not guarded' | 'guarded' | 'no root key' | 'no volume' | 'not booted';
 
 interface Shown {
   readonly state: GuestState;
-  /** Null when it cannot be read: that takes root. */
+  /** Null when there is no record: boot has not come that far, or this user may not read it. */
   readonly opened: readonly OpenedRecord[] | null;
   readonly daemon: { readonly isAnswering: boolean; readonly status: DaemonStatus } | null;
 }
 
 const answerLimitMs = 2_000;
 
-/** Null when this user may not read it. */
-const readRecord = async (host: Host, run: string): Promise<readonly OpenedRecord[] | null> => {
+type OpenedKnown = readonly OpenedRecord[] | 'absent' | 'forbidden';
+
+const readRecord = async (host: Host, run: string): Promise<OpenedKnown> => {
   try {
     return await readOpened(host, run);
   } catch (error) {
-    if (hasCode(error, 'NOTHING_RECORDED')) return [];
-    if (hasCode(error, 'FILE_UNREADABLE')) return null;
+    if (hasCode(error, 'NOTHING_RECORDED')) return 'absent';
+    if (hasCode(error, 'FILE_UNREADABLE')) return 'forbidden';
     throw error;
   }
 };
@@ -69,13 +70,13 @@ const isWatched = async (host: Host, run: string): Promise<boolean | null> => {
   return kind === null ? null : kind !== 'absent';
 };
 
-const stateOf = (shown: Omit<Shown, 'state'>, watched: boolean | null): GuestState => {
-  const { daemon, opened } = shown;
+const stateOf = (daemon: Shown['daemon'], opened: OpenedKnown, watched: boolean | null): GuestState => {
   if (daemon?.status.state === 'revoking') return 'revoking';
   if (daemon?.isAnswering === true && daemon.status.state !== 'ended')
     return daemon.status.state === 'grace' ? 'grace' : 'guarded';
   if (daemon !== null || watched === true) return 'not guarded';
-  return opened === null || opened.length === 0 ? 'not booted' : 'no root key';
+  if (typeof opened === 'string') return 'not booted';
+  return opened.length === 0 ? 'no volume' : 'no root key';
 };
 
 const sentences: Readonly<Record<GuestState, string>> = {
@@ -84,12 +85,12 @@ const sentences: Readonly<Record<GuestState, string>> = {
   'not guarded': 'volumes hang on root keys, and the key daemon does not answer',
   guarded: 'every root key is active',
   'no root key': 'volumes are open, none of them hangs on a root key',
-  'not booted': 'no volume was opened in this boot',
+  'no volume': 'the contract names no volume',
+  'not booted': 'boot has opened nothing, or has not come that far',
 };
 
 const describe = ({ state, opened, daemon }: Shown): string => {
   const lines = [`${state}: ${sentences[state]}`];
-  if (opened === null) lines.push('what boot opened is known to root only');
   for (const { volume, mount } of opened ?? []) lines.push(`volume ${volume} on ${mount}`);
   if (daemon !== null) {
     const { atMs, keys, volumes } = daemon.status;
@@ -108,10 +109,10 @@ const describe = ({ state, opened, daemon }: Shown): string => {
   return `${lines.join('\n')}\n`;
 };
 
-const isWell: ReadonlySet<GuestState> = new Set(['guarded', 'no root key']);
+const isWell: ReadonlySet<GuestState> = new Set(['guarded', 'no root key', 'no volume']);
 
 const help = `
-Exit status: 0 volumes are open and every root key is active · 1 otherwise · 3 could not find out.
+Exit status: 0 every volume of the contract is open and every root key is active · 1 otherwise · 3 could not find out.
 
 Examples:
   triseed status
@@ -126,13 +127,14 @@ export const statusCommand = ({ io, configured, ask }: StatusContext): Command =
     .action(async ({ config, json }: { readonly config: string; readonly json?: true }) => {
       const { settings, host } = await configured(config);
       const { run } = settings.paths;
-      const known = { opened: await readRecord(host, run), daemon: await readDaemon(host, ask, run) };
-      if (known.opened === null && known.daemon === null)
+      const [opened, daemon] = [await readRecord(host, run), await readDaemon(host, ask, run)];
+      if (opened === 'forbidden' && daemon === null)
         throw new AgentError('FILE_UNREADABLE', {
           path: openedPath(run),
           reason: 'it is for root, and no key daemon answers',
         });
-      const shown: Shown = { state: stateOf(known, await isWatched(host, run)), ...known };
+      const state = stateOf(daemon, opened, await isWatched(host, run));
+      const shown: Shown = { state, opened: typeof opened === 'string' ? null : opened, daemon };
       io.stdout(json === true ? `${JSON.stringify(shown, null, 2)}\n` : describe(shown));
       if (!isWell.has(shown.state)) io.setExitStatus(1);
     });

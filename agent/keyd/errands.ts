@@ -23,7 +23,7 @@ export interface Errands {
 }
 
 /** An error for the journal: ours with id and text, any other only by its kind, since its text could hold anything. */
-const reasonOf = (error: unknown): string => {
+export const reasonOf = (error: unknown): string => {
   if (error instanceof AgentError) return `${error.id} ${error.message}`;
   return error instanceof Error ? `internal error ${error.name}` : 'internal error';
 };
@@ -52,7 +52,9 @@ const oneAtATime = (host: Host) => {
 export const errands = (
   host: Host,
   given: {
-    readonly keys: readonly (PolledKey & { readonly backend: KeyBackend })[];
+    readonly keys: readonly PolledKey[];
+    /** By the id of the key; asked for each request, since settings may be read again. */
+    readonly backendOf: (key: string) => KeyBackend;
     readonly storeSeed: (volume: ProtectedVolume, wrapped: string, keyVersion: string) => Promise<void>;
     readonly finished: (event: Event) => void;
   },
@@ -66,9 +68,10 @@ export const errands = (
     return key;
   };
 
-  const askState = async (key: PolledKey & { readonly backend: KeyBackend }, limitMs: number): Promise<PollAnswer> => {
+  const askState = async (key: PolledKey, limitMs: number): Promise<PollAnswer> => {
     try {
-      const answer = await requests.run(`poll ${key.id}`, limitMs, () => key.backend.keyState({ timeoutMs: limitMs }));
+      const backend = given.backendOf(key.id);
+      const answer = await requests.run(`poll ${key.id}`, limitMs, () => backend.keyState({ timeoutMs: limitMs }));
       if (answer === null) return { kind: 'retryable', reason: `no answer within ${limitMs} ms`, afterMs: null };
       if (answer.kind !== 'done') return answer;
       const { state, keyVersion } = answer.value;
@@ -95,7 +98,7 @@ export const errands = (
   };
 
   const renew = async (effect: EffectOf<'rewrap'>): Promise<(Event & { kind: 'rewrapFinished' })['outcome']> => {
-    const { backend } = keyNamed(effect.key);
+    const backend = given.backendOf(effect.key);
     try {
       const answer = await requests.run(`rewrap ${effect.volume}`, rewrapLimitMs, () =>
         backend.rewrap(effect.wrapped, { timeoutMs: rewrapLimitMs }),

@@ -115,6 +115,16 @@ const storeFinished = (state: State, event: Event & { kind: 'storeFinished' }): 
   return withSchedule(next, [...(stored ? [{ kind: 'keep' as const, kept: keptOf(next) }] : []), ...effects]);
 };
 
+/** New settings hold from now on; a grace that is running keeps its deadline. Every key is polled at once, as they say how. */
+const reloaded = (state: State, { atMs, pollMs, onRevoked }: Event & { kind: 'reloaded' }): Step => {
+  const keys = state.keys.map((key) =>
+    key.poll.kind === 'waiting' ? { ...key, poll: { kind: 'waiting' as const, dueMs: atMs } } : key,
+  );
+  const told: Effect = { kind: 'message', name: 'SETTINGS_RELOADED', facts: { pollSeconds: pollMs / 1000, onRevoked } };
+  const next = tick({ ...state, pollMs, onRevoked, keys }, atMs);
+  return { state: next.state, effects: [told, ...next.effects] };
+};
+
 /** Answers `event`. After a revocation or the end nothing but `terminated` has an effect. */
 export const step = (state: State, event: Event): Step => {
   if (event.kind === 'terminated') {
@@ -133,5 +143,7 @@ export const step = (state: State, event: Event): Step => {
       return storeFinished(state, event);
     case 'tick':
       return tick(state, event.atMs);
+    case 'reloaded':
+      return reloaded(state, event);
   }
 };

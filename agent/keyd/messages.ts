@@ -139,6 +139,28 @@ export const keydMessages = {
     systemAction: 'the revocation goes on with its next step',
     userAction: 'none',
   }),
+  STATUS_NOT_TOLD: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD18008W',
+    component,
+    text: ({ path, reason }) => `what the key daemon tells others cannot be told at ${path}: ${reason}`,
+    systemAction: 'the root keys are watched as before; status, metrics or recorded events may be old',
+    userAction: 'see what is wrong with the folder of the daemon below /run',
+  }),
+  SETTINGS_RELOADED: message<{ readonly pollSeconds: number; readonly onRevoked: string }>({
+    id: 'TSD18009I',
+    component,
+    text: ({ pollSeconds, onRevoked }) =>
+      `settings were read again: pollSeconds ${pollSeconds}, onRevoked ${onRevoked}, and how the key service is reached`,
+    systemAction: 'every key is polled anew with them; a grace that is running keeps its end',
+    userAction: 'none',
+  }),
+  SETTINGS_NOT_RELOADED: message<{ readonly reason: string }>({
+    id: 'TSD18010W',
+    component,
+    text: ({ reason }) => `settings could not be read again: ${reason}`,
+    systemAction: 'the daemon goes on with the settings it has',
+    userAction: 'correct the agent configuration, then systemctl reload triseed-keyd',
+  }),
   RESTARTS_NOT_KEPT: message<{ readonly path: string; readonly reason: string }>({
     id: 'TSD18005W',
     component,

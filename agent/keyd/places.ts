@@ -13,3 +13,11 @@ export const keptPath = (run: string): string => `${daemonFolder(run)}/state.jso
 export type Verb = 'store' | 'revoke';
 
 export const verbSocket = (run: string, verb: Verb): string => `${run}-verbs/${verb}`;
+
+/** For everybody. `NAME.prom`: what the textfile collector of node_exporter looks for. */
+export const statusSocket = (run: string): string => `${daemonFolder(run)}/status`;
+export const statusPath = (run: string): string => `${daemonFolder(run)}/status.json`;
+export const metricsPath = (run: string): string => `${daemonFolder(run)}/triseed.prom`;
+
+/** For root: the latest events, as `triseed keyd --replay` reads them. */
+export const recordingPath = (run: string): string => `${daemonFolder(run)}/events.json`;

@@ -1,31 +1,27 @@
-/**
- * The key daemon: asks the machine what to do and does it. Time, network, disk and systemd are here; decisions are not.
- * Storing and revoking need rights that the daemon has not: it asks for them at two sockets (places.ts).
- */
-import type { AgentConfiguration } from '../configuration.ts';
-import type { KmsEntry } from '../contract/types.ts';
-import type { KeyBackend } from '../kms/backend.ts';
-import type { AskSocket, Host, Notify } from '../ports.ts';
-import { type Errands, errands } from './errands.ts';
+import type { AskSocket, Host, Notify, ServeSocket } from '../ports.ts';
+import { type Errands, errands, reasonOf } from './errands.ts';
 import { type HandOver, polledKeys, watchConfigurationOf } from './hand-over.ts';
 import { prepare, step } from './machine.ts';
-import { keptPath, verbSocket } from './places.ts';
+import { type Observer, observer } from './observe.ts';
+import { keptPath, statusSocket, verbSocket } from './places.ts';
 import { readKept } from './read-hand-over.ts';
 import { renderKept } from './record.ts';
+import { type BackendFor, Backends, type Reloads, reloader } from './reload.ts';
 import { startRevocation } from './revoke.ts';
 import type { Effect, Event, State } from './state.ts';
 import { askToStore } from './store-verb.ts';
 
 export interface KeyDaemon {
   readonly handOver: HandOver;
-  readonly backendFor: (host: Host, entry: KmsEntry, settings: AgentConfiguration['kms']) => KeyBackend;
+  readonly backendFor: BackendFor;
   /** Reaches the two verbs that need privilege. */
   readonly ask: AskSocket;
   /** Aborted when systemd asks the daemon to end. */
   readonly signal: AbortSignal;
   readonly notify: Notify;
-  /** Sees every event before the machine does: a recorded run replays in a test. */
-  readonly record?: (event: Event) => void;
+  /** Shows the status to whoever connects; without it nobody can. */
+  readonly serve?: ServeSocket;
+  readonly reloads?: Reloads;
 }
 
 /** Longest silence between two finished polls that is still healthy, with as much again for a busy machine. */
@@ -78,7 +74,7 @@ const tell = (host: Host, effect: Effect & { kind: 'message' }): void =>
 const carryOut = async (
   host: Host,
   daemon: KeyDaemon,
-  { inbox, running, pollMs }: { inbox: Inbox; running: Errands; pollMs: number },
+  { inbox, running, pollMs }: { readonly inbox: Inbox; readonly running: Errands; readonly pollMs: number },
   effect: Effect,
 ): Promise<void> => {
   const { handOver } = daemon;
@@ -125,6 +121,16 @@ const endingHost = (host: Host, ended: AbortSignal): Host => ({
   },
 });
 
+/** A daemon that nobody can ask still watches. */
+const shown = async (host: Host, { serve }: KeyDaemon, path: string, seen: Observer) => {
+  try {
+    return (await serve?.(path, () => seen.status())) ?? null;
+  } catch (error) {
+    host.journal.message('STATUS_NOT_TOLD', { path, reason: reasonOf(error) });
+    return null;
+  }
+};
+
 /**
  * Guards the volumes of `handOver` until `signal` aborts, and wipes its API keys then. After a revocation it waits for the
  * restart it asked for. Rejects when it cannot do its duty; its unit then starts it again, and in the end revokes.
@@ -132,41 +138,55 @@ const endingHost = (host: Host, ended: AbortSignal): Host => ({
  */
 export const runKeyDaemon = async (host: Host, daemon: KeyDaemon): Promise<void> => {
   const { handOver, signal } = daemon;
+  const { run } = handOver.settings.paths;
   const inbox = new Inbox(host);
   const now = (): number => host.clock.monotonicMs();
   /** Wakes whatever still sleeps when the daemon ends, so that nothing holds the process. */
   const ended = new AbortController();
   const terminate = (): void => inbox.put({ kind: 'terminated', atMs: now() });
   signal.addEventListener('abort', terminate, { once: true });
+  const polled = polledKeys(handOver.volumes);
+  const keys = polled.map(({ id, entry, volumes }) => ({
+    key: id,
+    crn: entry.crn,
+    volumes: volumes.map(({ key }) => key),
+  }));
+  let state: State = prepare(watchConfigurationOf(handOver));
+  const seen = observer(host, { run, keys, begin: state });
+  const closing: (() => Promise<void> | void)[] = [];
   try {
-    const configuration = watchConfigurationOf(handOver);
-    const keys = polledKeys(handOver.volumes).map((key) => ({
-      ...key,
-      backend: daemon.backendFor(host, key.entry, handOver.settings.kms),
-    }));
-    const running = errands(endingHost(host, ended.signal), {
-      keys,
+    const asking = endingHost(host, ended.signal);
+    const backends = new Backends(daemon.backendFor, polled);
+    backends.make(host, handOver.settings.kms);
+    const running = errands(asking, {
+      keys: polled,
+      backendOf: (id) => backends.of(id),
       storeSeed: (volume, wrapped, keyVersion) =>
-        askToStore(daemon.ask, verbSocket(handOver.settings.paths.run, 'store'), volume, wrapped, keyVersion),
+        askToStore(daemon.ask, verbSocket(run, 'store'), volume, wrapped, keyVersion),
       finished: (event) => inbox.put(event),
     });
-    const kept = await readKept(host.files, handOver.settings.paths.run);
+    const kept = await readKept(host.files, run);
     inbox.put({ kind: 'started', atMs: now(), kept });
     if (signal.aborted) terminate();
+    const server = await shown(host, daemon, statusSocket(run), seen);
+    if (server !== null) closing.push(() => server.close());
+    if (daemon.reloads !== undefined)
+      closing.push(daemon.reloads.subscribe(reloader(host, daemon.reloads, { backends, inbox })));
 
-    let state: State = prepare(configuration);
     while (state.phase !== 'ended') {
       const event = await inbox.next();
-      daemon.record?.(event);
       const answered = step(state, event);
       state = answered.state;
-      const tools = { inbox, running, pollMs: configuration.pollMs };
+      const tools = { inbox, running, pollMs: state.pollMs };
       for (const effect of answered.effects) await carryOut(host, daemon, tools, effect);
+      await seen.seen(event, answered);
     }
     await running.storesFinished();
   } finally {
     ended.abort();
     signal.removeEventListener('abort', terminate);
+    for (const close of closing) await close();
+    await seen.finish();
     for (const { apiKey } of handOver.volumes) apiKey.wipe();
   }
 };

@@ -66,6 +66,13 @@ export type Event =
       readonly outcome: Upkept<unknown>;
     }
   | { readonly kind: 'tick'; readonly atMs: number }
+  /** The agent configuration was read again (SIGHUP). */
+  | {
+      readonly kind: 'reloaded';
+      readonly atMs: number;
+      readonly pollMs: number;
+      readonly onRevoked: 'grace' | 'immediate';
+    }
   /** systemd asked the daemon to end. Not a reason to revoke: a guest that shuts down ends its daemons. */
   | { readonly kind: 'terminated'; readonly atMs: number };
 

@@ -1,8 +1,10 @@
 /** The boot's key work for one volume: get seed3, or say why not. */
+import { auditIdentifier, type KeyAudit, renderAudit } from '../keyd/audit.ts';
 import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { Attempts } from './attempts.ts';
 import type { CallLimits, KeyBackend, KmsAnswer, WrappedSeed } from './backend.ts';
+import { describeRefusal } from './classify.ts';
 import { type NextStep, nextStep, type Pass, startPass, withFirstKey, withUnwrapRefusal } from './fallback.ts';
 import { type FinalStep, giveUp } from './give-up.ts';
 import { bootPolling, retryDelayMs } from './retry.ts';
@@ -24,6 +26,8 @@ export interface SeedRequest {
   readonly kmsTimeoutMinutes: number;
   /** Monotonic time from which kmsTimeout counts. */
   readonly startedAtMs: number;
+  /** Whom the records of the audit name: the CRN of each entry. */
+  readonly crns?: readonly string[];
   readonly onWaiting?: (facts: WaitingFacts) => void;
 }
 
@@ -48,6 +52,17 @@ const CALL_LIMIT_MS = 10_000;
 /** A backend that does not keep its own limit is left behind this much later. */
 const GRACE_MS = 100;
 const WAITING_NOTICE_MS = 10_000;
+
+type KeyUse = Extract<KeyAudit, { readonly what: 'key-used' }>['operation'];
+
+/** What is asked of a key service, and as which use of a key it is on record; its state may be asked for by anybody. */
+const useOf = {
+  'read the key state': null,
+  'generate and wrap': 'generate',
+  wrap: 'wrap',
+  unwrap: 'unwrap',
+  'unwrap what was just wrapped': 'unwrap',
+} as const satisfies Readonly<Record<string, KeyUse | null>>;
 
 interface Held {
   readonly seed3: Secret;
@@ -93,9 +108,23 @@ export const obtainSeed = async (
 
   const leftMs = (): number => deadlineMs - host.clock.monotonicMs();
 
+  const audit = (entryIndex: number, operation: KeyUse, answer: KmsAnswer<unknown>): void => {
+    const { keyVersion = null } = (answer.kind === 'done' ? answer.value : {}) as { readonly keyVersion?: string };
+    const record = {
+      what: 'key-used',
+      operation,
+      volume,
+      crn: request.crns?.[entryIndex] ?? null,
+      outcome: answer.kind === 'done' ? 'done' : describeRefusal(answer),
+      keyVersion,
+      correlationId: answer.correlationId,
+    } as const;
+    host.journal.note(auditIdentifier, renderAudit(record));
+  };
+
   const ask = async <T>(
     entryIndex: number,
-    operation: string,
+    operation: keyof typeof useOf,
     call: (backend: KeyBackend, limits: CallLimits) => Promise<KmsAnswer<T>>,
   ): Promise<KmsAnswer<T>> => {
     const timeoutMs = singlePass ? CALL_LIMIT_MS : Math.max(1, Math.min(CALL_LIMIT_MS, leftMs() - GRACE_MS));
@@ -112,6 +141,8 @@ export const obtainSeed = async (
     if (known.kind === 'retryable' && known.afterMs !== null) {
       patientUntilMs.set(entryIndex, host.clock.monotonicMs() + Math.min(known.afterMs, bootPolling.retryAfterCapMs));
     }
+    const used = useOf[operation];
+    if (used !== null) audit(entryIndex, used, known);
     return attempts.observe(entryIndex, operation, known);
   };
 

@@ -71,7 +71,8 @@ export const newIdentities = ({ entropy }: Host): NewIdentities => ({
 export const seedSource = (host: Host, volume: ContractVolume, { settings, startedAtMs }: Preparation): ObtainSeed => {
   const backends = volume.kms.map((entry) => backendFor(host, entry, settings.kms));
   const { key, kmsTimeoutMinutes } = volume;
-  return (stored) => obtainSeed(host, backends, { volume: key, stored, kmsTimeoutMinutes, startedAtMs });
+  const crns = volume.kms.map(({ crn }) => crn);
+  return (stored) => obtainSeed(host, backends, { volume: key, stored, kmsTimeoutMinutes, startedAtMs, crns });
 };
 
 const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {

@@ -61,6 +61,7 @@ const ports = [
   'Entropy',
   'Power',
   'AskSocket',
+  'ServeSocket',
   'Journal',
   'Locks',
   'Notify',

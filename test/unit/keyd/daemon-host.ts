@@ -101,7 +101,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
       ],
       writeNew: unused,
       writeSparse: unused,
-      makeFolder: unused,
+      makeFolder: async () => {},
       kind: unused,
       remove: unused,
       resolve: unused,

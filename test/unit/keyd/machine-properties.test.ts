@@ -301,3 +301,72 @@ t.test('arbitrary events in arbitrary order are survived, and time never stands 
     runs,
   );
 });
+
+/** Fine polls for ever, each with a slowness and a jitter of its own. */
+const healthyWorlds = world({
+  polls: fc.array(pollOf(fc.constant({ kind: 'active' as const, keyVersion: 'first' })), {
+    minLength: 1,
+    maxLength: 40,
+  }),
+}).map((given) => {
+  // Played over and over: the last entry of a world repeats, and would otherwise be all there is.
+  const polls = Array.from({ length: 10_000 }, (_, at) => given.polls[at % given.polls.length] as ScriptedPoll);
+  return { ...given, polls, horizonMs: 10 ** 12, mostEvents: 20_500, restartsAfter: [] };
+});
+
+t.test('ten thousand healthy polls never lead to a reaction, and come in time', async (t) => {
+  let polled = 0;
+  fc.assert(
+    fc.property(healthyWorlds, (given) => {
+      const run = simulate(given);
+      const said = new Set(effectsOf(run).map((effect) => (effect.kind === 'message' ? effect.name : effect.kind)));
+      polled = run.polls.length;
+      if (run.polls.length < 10_000) return false;
+      if ([...said].some((word) => !['keep', 'KEY_DAEMON_STARTED', 'poll', 'notify', 'schedule'].includes(word)))
+        return false;
+      // Jitter only shortens, and no key is asked twice at once.
+      return ['key-1', 'key-2'].every((key) => {
+        const own = run.polls.filter((poll) => poll.key === key);
+        return own.every(({ startedMs }, at) => {
+          const before = own[at - 1];
+          if (before === undefined) return true;
+          const latest = Math.max(before.atMs, before.startedMs + given.configuration.pollMs);
+          return startedMs >= before.atMs && startedMs <= latest;
+        });
+      });
+    }),
+    { numRuns: 3 },
+  );
+  t.ok(polled >= 10_000, `${polled} polls happened`);
+});
+
+t.test('settings read again in the middle: no grace becomes longer, and the deadlines still hold', async () => {
+  fc.assert(
+    fc.property(
+      world({ polls: fc.array(badPoll, { minLength: 1, maxLength: 5 }) }),
+      fc.integer({ min: 0, max: 12 * minuteMs }),
+      fc.constantFrom(1_000, 60_000, 3_600_000),
+      (given, afterMs, pollMs) => {
+        let { state } = step(prepare(given.configuration), { kind: 'started', atMs: given.startMs, kept: null });
+        const atMs = given.startMs + afterMs;
+        const [key] = state.keys;
+        if (key === undefined) return false;
+        const answer = { kind: 'gone' } as const;
+        state = step(state, { kind: 'pollFinished', atMs: given.startMs + 1, key: key.key, answer, jitter: 0 }).state;
+        if (state.phase !== 'guarding') return given.configuration.onRevoked === 'immediate';
+        const running = state.volumes.flatMap(({ volume, grace }) => (grace === null ? [] : [{ volume, grace }]));
+        const again = step(state, { kind: 'reloaded', atMs, pollMs, onRevoked: 'grace' }).state;
+        if (running.some(({ grace }) => grace.deadlineMs <= atMs)) return again.phase === 'revoking';
+        return (
+          again.phase === 'guarding' &&
+          running.every(
+            (before) =>
+              again.volumes.find(({ volume }) => volume === before.volume)?.grace?.deadlineMs ===
+              before.grace.deadlineMs,
+          )
+        );
+      },
+    ),
+    runs,
+  );
+});

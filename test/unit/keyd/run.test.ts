@@ -1,9 +1,9 @@
 import t from 'tap';
+import type { AgentConfiguration } from '../../../agent/configuration.ts';
 import { AgentError } from '../../../agent/errors.ts';
-import { type HandOver, watchConfigurationOf } from '../../../agent/keyd/hand-over.ts';
-import { prepare, step } from '../../../agent/keyd/machine.ts';
+import type { HandOver } from '../../../agent/keyd/hand-over.ts';
+import { parseRecording, type Recording, replay } from '../../../agent/keyd/recording.ts';
 import { runKeyDaemon } from '../../../agent/keyd/run.ts';
-import type { Event } from '../../../agent/keyd/state.ts';
 import type { AskSocket, ServiceReport } from '../../../agent/ports.ts';
 import { settle } from '../../fakes/clock.ts';
 import {
@@ -34,7 +34,6 @@ const start = (
   const handed = given.handed?.(host) ?? handOver(host.clock);
   const stop = new AbortController();
   const reports: ServiceReport[] = [];
-  const events: Event[] = [];
   const stored: string[] = [];
   const ended = runKeyDaemon(host, {
     handOver: handed,
@@ -50,13 +49,12 @@ const start = (
     notify: async (report) => {
       reports.push(report);
     },
-    record: (event) => events.push(JSON.parse(JSON.stringify(event))),
   });
   const finish = async (): Promise<void> => {
     stop.abort();
     await ended;
   };
-  return { host, backend, handed, reports, events, stored, ended, stop, finish };
+  return { host, backend, handed, reports, stored, ended, stop, finish };
 };
 
 t.test(
@@ -223,22 +221,24 @@ t.test('an unreadable record of an earlier daemon is an error, not a fresh start
   await t.rejects(start({ host }).ended, { code: 'KEY_DAEMON_CONFIGURATION' });
 });
 
-t.test('a recorded run replays to the same messages', async (t) => {
+const recordingOf = (host: DaemonHost): Recording => {
+  const found = parseRecording(Buffer.from(host.written.get('/run/triseed-keyd/events.json') ?? ''));
+  if (found === null) throw new Error('no recording');
+  return found;
+};
+
+t.test('what was recorded replays to the same messages', async (t) => {
   const backend = scriptedBackend(suspendedKey);
   const daemon = start({ backend });
-  const configuration = watchConfigurationOf(daemon.handed);
   await daemon.host.clock.advance(3 * minute);
   backend.answer = activeKey('v2');
   await daemon.host.clock.advance(3 * minute);
   await daemon.finish();
-  let state = prepare(configuration);
-  const told = daemon.events.flatMap((event) => {
-    const answered = step(state, event);
-    state = answered.state;
-    return answered.effects.flatMap((effect) => (effect.kind === 'message' ? [effect.name] : []));
-  });
+  const replayed = replay(recordingOf(daemon.host));
+  t.ok(replayed.length > 30);
+  t.ok(replayed.every(({ isSame }) => isSame));
   t.strictSame(
-    told,
+    replayed.flatMap(({ effects }) => effects.flatMap((effect) => (effect.kind === 'message' ? [effect.name] : []))),
     daemon.host.log.filter((line) => !line.startsWith('ask ')),
   );
 });
@@ -246,7 +246,107 @@ t.test('a recorded run replays to the same messages', async (t) => {
 t.test('neither record nor journal ever holds an API key', async (t) => {
   const daemon = start({ backend: scriptedBackend(suspendedKey) });
   await daemon.host.clock.advance(12 * minute);
-  const everything = [...daemon.host.written.values(), ...daemon.host.texts, ...daemon.host.log, ...daemon.events];
+  const everything = [...daemon.host.written.values(), ...daemon.host.texts, ...daemon.host.log];
   t.notOk(JSON.stringify(everything).includes(apiKeyText));
+  await daemon.finish();
+});
+
+t.test('settings that are read again', async (t) => {
+  const settings = handOver(daemonHost().clock).settings.kms;
+  const asking = (read: () => Promise<AgentConfiguration['kms']>) => {
+    let hang: () => void = () => {};
+    const host = daemonHost();
+    const backend = scriptedBackend();
+    const made: string[] = [];
+    const stop = new AbortController();
+    const reports: ServiceReport[] = [];
+    const ended = runKeyDaemon(host, {
+      handOver: handOver(host.clock),
+      backendFor: (_, __, { iam }) => {
+        made.push(iam);
+        return backend;
+      },
+      ask: async () => Buffer.from(''),
+      signal: stop.signal,
+      notify: async (report) => {
+        reports.push(report);
+      },
+      reloads: {
+        subscribe: (listener) => {
+          hang = listener;
+          return () => {
+            hang = () => t.fail('nobody listens any more');
+          };
+        },
+        read: async () => ({ host, settings: await read() }),
+      },
+    });
+    const finish = async (): Promise<void> => {
+      stop.abort();
+      await ended;
+    };
+    return { host, backend, made, reports, finish, hangUp: () => hang() };
+  };
+
+  t.test('hold from then on, for how often and for whom is asked', async (t) => {
+    const daemon = asking(async () => ({ ...settings, pollSeconds: 10, iam: 'https://other' }));
+    await daemon.host.clock.advance(5 * minute);
+    t.equal(daemon.backend.calls.length, 6);
+    daemon.hangUp();
+    daemon.hangUp();
+    await daemon.host.clock.advance(minute);
+    t.ok(daemon.backend.calls.length >= 12, 'polled at once, then every ten seconds');
+    t.strictSame([...new Set(daemon.made)], ['https://iam.cloud.ibm.com', 'https://other']);
+    t.strictSame([...new Set(daemon.host.log)], ['KEY_DAEMON_STARTED', 'SETTINGS_RELOADED']);
+    t.equal(daemon.reports.at(-1)?.watchdogMs, 80_000, 'the watchdog follows');
+    await daemon.finish();
+  });
+
+  t.test('never lengthen a grace, and may make a refusal act at once', async (t) => {
+    const patient = asking(async () => ({ ...settings, pollSeconds: 3600 }));
+    patient.backend.answer = suspendedKey;
+    await patient.host.clock.advance(2 * minute);
+    patient.hangUp();
+    await patient.host.clock.advance(9 * minute - 1);
+    t.notOk(patient.host.log.includes('REBOOT_WARNING'));
+    await patient.host.clock.advance(1);
+    t.ok(patient.host.log.includes('REBOOT_WARNING'), 'eleven minutes after the proof of boot, as before');
+    await patient.finish();
+    const strict = asking(async () => ({ ...settings, onRevoked: 'immediate' as const }));
+    strict.backend.answer = suspendedKey;
+    await strict.host.clock.advance(minute);
+    strict.hangUp();
+    await strict.host.clock.advance(second);
+    t.ok(strict.host.log.includes('REBOOT_WARNING'));
+    await strict.finish();
+  });
+
+  t.test('change nothing when they are wrong', async (t) => {
+    const daemon = asking(async () => {
+      throw new AgentError('CONFIGURATION_INVALID', { path: 'agent.yaml', reason: 'no' });
+    });
+    await daemon.host.clock.advance(minute);
+    daemon.hangUp();
+    await daemon.host.clock.advance(10 * minute);
+    t.strictSame(daemon.host.log, ['KEY_DAEMON_STARTED', 'SETTINGS_NOT_RELOADED']);
+    t.equal(daemon.backend.calls.length, 12);
+    await daemon.finish();
+  });
+});
+
+t.test('ten thousand healthy polls: nothing is said, nothing is done, nothing grows', async (t) => {
+  const daemon = start();
+  await settle();
+  const written: number[] = [];
+  for (let thousand = 0; thousand < 10; thousand += 1) {
+    const year = thousand % 2 === 0 ? '2025' : '2028';
+    daemon.host.clock.setWallClock(new Date(`${year}-01-01T00:00:00Z`));
+    await daemon.host.clock.advance(1_000 * minute);
+    written.push([...daemon.host.written.values()].reduce((total, text) => total + text.length, 0));
+  }
+  t.equal(daemon.backend.calls.length, 10_001);
+  t.equal(daemon.reports.length, 10_001, 'each has fed the watchdog');
+  t.strictSame(daemon.host.log, ['KEY_DAEMON_STARTED']);
+  t.ok((written.at(-1) ?? 0) - (written[0] ?? 0) < 200, `files stay as long as they are: ${written.join(', ')}`);
   await daemon.finish();
 });

@@ -22,6 +22,8 @@ export interface World {
   readonly restartsAfter: readonly number[];
   readonly startMs: number;
   readonly horizonMs: number;
+  /** Where a run ends that would go on for ever; 2000 when absent. */
+  readonly mostEvents?: number;
 }
 
 export interface Happened {
@@ -102,7 +104,7 @@ export const simulate = (world: World): Run => {
   };
 
   dispatch({ kind: 'started', atMs: now, kept: null });
-  while (revokedAtMs === null && happened.length < 2_000) {
+  while (revokedAtMs === null && happened.length < (world.mostEvents ?? 2_000)) {
     const next = pending.reduce((soonest, entry) => (entry.atMs < soonest.atMs ? entry : soonest));
     if (next.atMs > world.startMs + world.horizonMs) break;
     pending = pending.filter((entry) => entry !== next);

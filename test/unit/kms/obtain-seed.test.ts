@@ -11,6 +11,7 @@ import { type LocalKms, localKms } from '../../fakes/local-kms.ts';
 
 interface Scene {
   readonly clock: ManualClock;
+  readonly notes: string[];
   readonly messages: { readonly name: string; readonly facts: Record<string, unknown> }[];
   readonly host: Pick<Host, 'clock' | 'entropy' | 'journal'>;
   run(backends: readonly KeyBackend[], request?: Partial<SeedRequest>): Promise<ObtainedSeed | AgentError>;
@@ -22,14 +23,19 @@ const scene = (): Scene => {
   const clock = manualClock();
   const startedAtMs = clock.monotonicMs();
   const messages: { name: string; facts: Record<string, unknown> }[] = [];
+  const notes: string[] = [];
   const host: Scene['host'] = {
     clock,
     entropy: { bytes: (n) => Buffer.alloc(n), fraction: () => 0.5, uuid: () => 'u' },
-    journal: { message: (name, facts) => void messages.push({ name, facts: { ...facts } }), note: () => {} },
+    journal: {
+      message: (name, facts) => void messages.push({ name, facts: { ...facts } }),
+      note: (_, text) => void notes.push(text),
+    },
   };
   return {
     clock,
     messages,
+    notes,
     host,
     elapsedMs: () => clock.monotonicMs() - startedAtMs,
     run: async (backends, request = {}) => {
@@ -97,6 +103,28 @@ t.test('a stored seed: state first, then unwrap', async (t) => {
   t.match(result, { wrapped: stored, entryIndex: 0, rewrapped: false, keyVersion: s.key });
   const paths = s.kms.http.sent.slice(before).map(({ url }) => url.replace(/.*\//, ''));
   t.same(paths, ['token', 'metadata', 'unwrap']);
+});
+
+t.test('every use of a key is on record, and asking for its state is none', async (t) => {
+  const s = await withService();
+  const old = await s.kms.createKey();
+  const stored = await s.wrap(old);
+  opened(await s.run([s.backend(s.key), s.backend(old)], { stored, crns: ['crn:new', 'crn:old'] }));
+  const records = s.notes.map((text) => JSON.parse(text));
+  t.strictSame(
+    records.map(({ operation, crn, outcome }) => `${operation} ${crn} ${outcome}`),
+    [
+      'unwrap crn:new this root key did not wrap the stored seed',
+      'unwrap crn:old done',
+      'wrap crn:new done',
+      'unwrap crn:new done',
+    ],
+  );
+  for (const record of records) {
+    t.match(record, { version: 1, what: 'key-used', volume: 'data' });
+    t.type(record.correlationId, 'string');
+  }
+  t.notOk(s.notes.join().includes(SEED));
 });
 
 t.test('after a rotation the new wrapping is confirmed and handed back', async (t) => {

@@ -4,8 +4,11 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { ConnectionFailure, Connections, TlsDelivery } from '../ports.ts';
 
-/** How long a server may take to object to our certificate, or to close in its turn, after it has everything. */
-const objectionMs = 2_000;
+/**
+ * How long a server may take to object to our certificate once it has everything: a few round trips, which the handshake has
+ * measured. A syslog server that accepts says nothing and closes nothing.
+ */
+const objectionMs = (handshakeMs: number): number => Math.min(2_000, Math.max(250, 4 * handshakeMs));
 const lookupCodes: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME']);
 const maxNames = 16;
 
@@ -67,7 +70,7 @@ const deliver = ({
   timeoutMs,
 }: TlsDelivery): ReturnType<Connections['deliver']> =>
   new Promise((resolve) => {
-    let connected = false;
+    let connectedAtMs: number | null = null;
     let names: readonly string[] | null = null;
     let objection: NodeJS.Timeout | undefined;
     const socket: TLSSocket = key.expose((pem) =>
@@ -89,21 +92,26 @@ const deliver = ({
       socket.destroy();
       resolve(outcome);
     };
-    const accepted = (): void => settle({ kind: 'delivered', names: names ?? [] });
     const timer = setTimeout(() => settle(failed('timeout', 'no complete delivery in time')), timeoutMs);
     socket.once('connect', () => {
-      connected = true;
+      connectedAtMs = performance.now();
     });
     socket.once('secureConnect', () => {
-      names = namesOf(socket.getPeerCertificate().raw);
-      socket.end(bytes, () => {
-        objection = setTimeout(accepted, objectionMs);
+      const proved = namesOf(socket.getPeerCertificate().raw);
+      names = proved;
+      const handshakeMs = performance.now() - (connectedAtMs ?? 0);
+      socket.write(bytes, () => {
+        objection = setTimeout(() => {
+          // Said goodbye, so that nothing of the record is cut off.
+          socket.end(() => settle({ kind: 'delivered', names: proved }));
+        }, objectionMs(handshakeMs));
       });
     });
-    socket.on('error', (error) => settle(classify(error, connected)));
-    socket.once('close', () =>
-      names === null ? settle(failed('interrupted', 'closed before TLS was set up')) : accepted(),
-    );
+    socket.on('error', (error) => settle(classify(error, connectedAtMs !== null)));
+    socket.once('end', () => {
+      if (names !== null) settle(failed('refused', 'the server closed right after TLS was set up'));
+    });
+    socket.once('close', () => settle(failed('interrupted', 'closed before TLS was set up')));
     socket.resume();
   });
 

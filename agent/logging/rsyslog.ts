@@ -41,7 +41,7 @@ global(
 )
 main_queue(queue.type="LinkedList" queue.size="10000" queue.timeoutShutdown="5000" queue.timeoutEnqueue="60000")
 template(name="rfc5424" type="string"
-  string="<%PRI%>1 %TIMESTAMP:::date-rfc3339% %HOSTNAME% %APP-NAME% %PROCID% %MSGID% %STRUCTURED-DATA% %msg:::sp-if-no-1st-sp,drop-last-lf%")
+  string="<%PRI%>1 %TIMESTAMP:::date-rfc3339% %HOSTNAME% %APP-NAME% %PROCID% %MSGID% %STRUCTURED-DATA% %msg:::drop-last-lf%")
 ruleset(name=${quoted(ruleset)}) {
   action(
     type="omfwd" protocol="tcp" target=${quoted(hostname)} port="${port}" keepAlive="on"

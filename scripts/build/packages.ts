@@ -122,7 +122,7 @@ const commonFields = {
   Section: 'admin',
   Priority: 'optional',
   Maintainer: 'Triseed <triseed@triseed.invalid>',
-  Recommends: 'btrfs-progs, xfsprogs',
+  Recommends: 'btrfs-progs, rsyslog, rsyslog-openssl, xfsprogs',
 };
 
 const scripts = { postinst: afterInstallation, prerm: beforeRemoval, postrm: afterRemoval };

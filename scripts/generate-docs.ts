@@ -5,6 +5,7 @@
  *   agent/messages.ts            → docs/messages.md
  *   contract-schema/agent.json   → docs/configuration.md
  *   agent/volumes/scenarios.ts, gate.ts, passphrase.ts → the marked parts of docs/volumes.md
+ *   agent/keyd/machine.ts        → the marked part of docs/key-daemon.md
  *   package.json                 → agent/version.ts
  *
  * Pure apart from reading the hand-written half of docs/volumes.md; scripts/generate.ts writes or compares.
@@ -19,6 +20,7 @@ import { luks1Hashes } from '../agent/volumes/luks1-gate.ts';
 import { candidateSchemes } from '../agent/volumes/passphrase.ts';
 import { type Facts, type Row, table } from '../agent/volumes/scenarios.ts';
 import { usesSeed3 } from '../agent/volumes/token.ts';
+import { keydDiagrams } from './keyd-diagram.ts';
 
 const root = join(import.meta.dirname, '..');
 const generated = (source: string): string => `<!-- Generated from ${source} by npm run generate. Do not edit. -->\n`;
@@ -234,7 +236,7 @@ const schemeTable = (): string => {
 const filled = (text: string, parts: Readonly<Record<string, string>>): string =>
   Object.entries(parts).reduce((current, [name, part]) => {
     const marked = new RegExp(`(<!-- ${name}: [^>]*-->\\n)[\\s\\S]*?(<!-- end -->)`);
-    if (!marked.test(current)) throw new Error(`docs/volumes.md has no part marked ${name}`);
+    if (!marked.test(current)) throw new Error(`a document has no part marked ${name}`);
     return current.replace(marked, (_whole, start: string, end: string) => `${start}\n${part}\n\n${end}`);
   }, text);
 
@@ -267,6 +269,7 @@ export const documents = async (): Promise<Readonly<Record<string, string>>> => 
       profiles: profileTable(),
       legacy: legacyTable(),
     }),
+    'docs/key-daemon.md': filled(await readFile(join(root, 'docs/key-daemon.md'), 'utf8'), { machine: keydDiagrams() }),
   };
   return Object.fromEntries(Object.entries(texts).map(([path, text]) => [path, formatted(path, text)]));
 };

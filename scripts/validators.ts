@@ -7,6 +7,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import standalone from 'ajv/dist/standalone/index.js';
 import { build, transform } from 'esbuild';
 import { type JsonObject, sharedSchemas } from './schemas.ts';
+import { withSharedParts } from './shared-parts.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -42,7 +43,7 @@ const withPathOnly = (code: string): string => {
   const short = code
     .replaceAll('{instancePath="", parentData, parentDataProperty, rootData=data}={}', 'instancePath=""')
     .replace(
-      /\{instancePath(?::([^{}]*?))?,parentData:[^{}]*?,parentDataProperty:[^{}]*?,rootData\}/g,
+      /\{instancePath(?::([^{}]*?))?,parentData:[^{}]*?,parentDataProperty(?::[^{}]*?)?,rootData\}/g,
       (_call, path) => (path === undefined ? 'instancePath' : path),
     );
   if (/parentData|rootData/.test(short)) throw new Error('a validator needs more than data and path');
@@ -65,7 +66,8 @@ const compileSource = (
     inlineRefs: false,
     useDefaults: options.useDefaults,
   });
-  for (const [name, schema] of Object.entries({ ...sharedSchemas, ...sources })) ajv.addSchema(schema, name);
+  for (const [name, schema] of Object.entries({ ...sharedSchemas, ...withSharedParts(sources) }))
+    ajv.addSchema(schema, name);
   // What the code keeps for these words, which no schema of ours has, is a sixth of it. The draft's own schemas have them.
   for (const schema of Object.values({ ...sharedSchemas, ...sources })) {
     if (/"(\$dynamic|unevaluated)/.test(JSON.stringify(schema)))

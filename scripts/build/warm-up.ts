@@ -5,8 +5,11 @@ import { runTool } from './run-tool.ts';
 const here = import.meta.dirname;
 const input = (name: string): string => join(here, 'warm-up', name);
 
-/** None: every chunk is read, so that no start reads it again. */
-const commands: readonly (readonly string[])[] = [[], ['contract', 'validate', input('contract.yaml')]];
+/**
+ * Of commands that run often and need nothing of the machine they run on: what is compiled must not depend on the machine
+ * that builds. The last one, without arguments, is for the chunks of all other commands.
+ */
+const commands: readonly (readonly string[])[] = [['contract', 'validate', input('contract.yaml')], []];
 
 /**
  * Puts NAME.cache beside each chunk of `folder`. `node` must be the one of the executable: V8 takes a cache only of its own

@@ -1,5 +1,6 @@
 // node warm-up.cjs FOLDER [ARGUMENT …]: runs the agent whose chunks are in FOLDER with these arguments and keeps, beside each
-// chunk, what V8 compiled of it then and before. Without arguments every chunk is read and none is run.
+// chunk that was loaded, what V8 compiled of it then and before. Without arguments nothing is run: the chunks that no run has
+// loaded are compiled as a whole.
 'use strict';
 const { existsSync, readdirSync, readFileSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -16,18 +17,29 @@ const find = (name) => ({
   cachedData: existsSync(cacheOf(name)) ? readFileSync(cacheOf(name)) : undefined,
 });
 
-// A function that has not run for a while would be forgotten: at another instant at each build. A cache counts only
-// under the flags it was made with, which at run time are the usual ones.
-const compile = (source, options) => {
+// A function that has not run for a while would be forgotten: at another instant at each build.
+const keepAll = () => setFlagsFromString('--no-flush-bytecode');
+// A cache counts only under the flags it was made with, which at run time are the usual ones.
+const usualFlags = () => {
   setFlagsFromString('--flush-bytecode');
+  setFlagsFromString('--lazy');
+};
+
+const compile = (source, options) => {
+  usualFlags();
   const script = new Script(source, options);
-  setFlagsFromString('--no-flush-bytecode');
+  keepAll();
   scripts.set(options.filename, script);
   return script;
 };
 
+const compileWhole = (name) => {
+  setFlagsFromString('--no-lazy');
+  scripts.set(name, new Script(find(name).source, { filename: name }));
+};
+
 process.once('exit', () => {
-  setFlagsFromString('--flush-bytecode');
+  usualFlags();
   for (const [name, script] of scripts) writeFileSync(cacheOf(name), script.createCachedData());
 });
 
@@ -35,5 +47,6 @@ if (given.length > 0) {
   process.argv.splice(1, process.argv.length, process.execPath, ...given);
   chunkLoader(find, compile)('triseed.mjs');
 } else {
-  for (const name of readdirSync(folder)) if (name.endsWith('.mjs')) compile(find(name).source, { filename: name });
+  keepAll();
+  for (const name of readdirSync(folder)) if (name.endsWith('.mjs') && !existsSync(cacheOf(name))) compileWhole(name);
 }

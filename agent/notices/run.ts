@@ -37,8 +37,9 @@ export const runNotices = async (host: NoticePorts, ends: Ends, signal: AbortSig
   const apart = (): number => clock.now().getTime() - clock.monotonicMs();
   for (const notice of noticesAtStart(ends, clock.now())) say(host, notice, clock.now());
   while (!signal.aborted) {
-    const schedule = await host.calendar(hourly, tick);
+    // Before the schedule is made: a jump in between must be seen.
     const before = apart();
+    const schedule = await host.calendar(hourly, tick);
     while (!signal.aborted && Math.abs(apart() - before) < jumpMs) await clock.sleep(compareMs, signal);
     schedule.stop();
   }

@@ -5,72 +5,14 @@
  */
 import t, { type Test } from 'tap';
 import { messages, textOf } from '../../agent/messages.ts';
-import { createGuest, type Guest } from './guest/guest.ts';
-import { createDisk, openScratch } from './guest/scratch.ts';
+import { handOver, standInGuest, units } from './cases/stand-in.ts';
+import type { Guest } from './guest/guest.ts';
+import { openScratch } from './guest/scratch.ts';
 import type { GuestFiles } from './guest/tree.ts';
 
 const scratch = openScratch('units');
 t.setTimeout(900_000);
 t.teardown(() => scratch.remove());
-
-const instance = '11111111-2222-4333-8444-555555555555';
-/** Nothing listens there: every request is refused at once. */
-const closedPort = 'https://10.0.2.2:1';
-const handOver = {
-  version: 1,
-  bootId: 'BOOT',
-  provenAtMs: 'NOW',
-  volumes: [
-    {
-      key: 'data',
-      mount: '/mnt/data',
-      device: '/dev/ubda',
-      metadataDevice: null,
-      mapping: 'data',
-      luksUuid: '0',
-      wrapped: 'wrapped',
-      keyVersion: 'first',
-      kmsTimeoutMinutes: 0,
-      crn: `crn:v1:bluemix:public:kms:us-south:a/${'0'.repeat(32)}:${instance}:key:${instance}`,
-      type: 'public',
-      apiKey: 'an-api-key-of-the-test',
-    },
-  ],
-  settings: {
-    kms: {
-      iam: closedPort,
-      endpoints: { [instance]: closedPort },
-      ca: [],
-      proxy: null,
-      pollSeconds: 3,
-      onRevoked: 'grace',
-    },
-    paths: { state: '/var/hyperprotect', run: '/run/triseed' },
-    power: 'systemd',
-  },
-};
-
-const program = `\
-#!/bin/sh
-set -e
-if [ "$1" != boot ]; then
-  unset NODE_OPTIONS
-  exec /opt/triseed/node_modules/.bin/node --disable-warning=ExperimentalWarning /opt/triseed/agent/main.ts "$@"
-fi
-[ ! -e /etc/boot-fails ]
-truncate -s 16M /run/header
-luks="--header /run/header --key-file=-"
-printf 0123456789 | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --offset 32768 $luks /dev/ubda
-printf 0123456789 | cryptsetup open $luks /dev/ubda data
-mkfs.ext4 -q /dev/mapper/data
-mkdir -p /mnt/data
-mount /dev/mapper/data /mnt/data
-mkdir -p -m 700 /run/triseed
-echo '{"version":1,"volumes":[]}' >/run/triseed/opened.json
-[ -e /etc/unprotected ] && exit 0
-boot=$(cat /proc/sys/kernel/random/boot_id)
-sed -e "s/BOOT/$boot/" -e "s/\\"NOW\\"/$(cut -d. -f1 /proc/uptime)000/" /etc/hand-over.json >/run/triseed/keyd.json
-`;
 
 const workload = `\
 [Unit]
@@ -86,30 +28,12 @@ ExecStop=/bin/sleep 3
 ExecStop=/bin/echo "the workload stops"
 `;
 
-const units = '/etc/systemd/system';
-let count = 0;
-
-const start = (t: Test, files: GuestFiles = {}): Guest => {
-  count += 1;
-  const guest = createGuest(scratch, {
-    hostname: `units-${count}`,
-    disks: [createDisk(scratch, { name: `data-${count}`, sizeBytes: 64 << 20 })],
-    network: true,
-    wantedUnits: ['triseed.target'],
-    limitSeconds: 400,
-    files: {
-      '/usr/bin/triseed': { content: program, mode: 0o755 },
-      '/etc/triseed/agent.yaml': 'logging: { remote: off }\n',
-      '/etc/hand-over.json': JSON.stringify(handOver),
-      [`${units}/work.service`]: workload,
-      [`${units}/triseed-workload.target.d/work.conf`]: '[Unit]\nWants=work.service\n',
-      ...files,
-    },
+const start = (t: Test, files: GuestFiles = {}): Guest =>
+  standInGuest(t, scratch, handOver(), {
+    [`${units}/work.service`]: workload,
+    [`${units}/triseed-workload.target.d/work.conf`]: '[Unit]\nWants=work.service\n',
+    ...files,
   });
-  t.teardown(() => guest.stop());
-  guest.start();
-  return guest;
-};
 
 const idsOf = (guest: Guest): readonly string[] =>
   guest.journal().flatMap(({ text }) => /^(?:HPL|TSD)\d+[IWE](?=:)/.exec(text)?.[0] ?? []);

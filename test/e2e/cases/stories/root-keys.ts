@@ -1,8 +1,9 @@
 /** What the owner of a root key does while guests run, and what the guests do then. Two real minutes of waiting are in here. */
 import type { Test } from 'tap';
+import { auditIdentifier } from '../../../../agent/keyd/audit.ts';
 import { messages } from '../../../../agent/messages.ts';
 import type { Guest } from '../../guest/guest.ts';
-import { fingerprint } from '../image.ts';
+import { fingerprint, partitionOf, take } from '../image.ts';
 import { idsOf, linesWith, stackTraces } from '../journal.ts';
 import { judge, type TokenFields, tokenOnDisk } from '../judge.ts';
 import type { Stage } from '../stage.ts';
@@ -28,6 +29,35 @@ export const restart = async (t: Test, guest: Guest): Promise<void> => {
   t.equal(await guest.waitForExit(180_000), 'restarting');
   guest.start();
   t.match(await up(guest), /HPL10001I/);
+};
+
+/** The audit records of this boot, without what differs from run to run. */
+const audited = (guest: Guest): readonly Readonly<Record<string, unknown>>[] =>
+  guest
+    .journal()
+    .filter(({ identifier }) => identifier === auditIdentifier)
+    .map(({ text }) => JSON.parse(text));
+
+const ask = `
+import { createConnection } from 'node:net';
+const connection = createConnection({ path: process.argv[2], allowHalfOpen: true });
+connection.on('connect', () => connection.end(process.argv[3]));
+connection.on('data', (bytes) => process.stdout.write(bytes));
+connection.on('end', () => connection.destroy());
+`;
+
+/** What a privileged verb answers to the user whom the key daemon runs as. */
+const askAsDaemon = async (guest: Guest, verb: string, request: string): Promise<string> => {
+  await guest.check('cat >/tmp/ask.mjs && chmod 644 /tmp/ask.mjs', { input: ask });
+  const user = 'setpriv --reuid=triseed-keyd --regid=triseed-keyd --clear-groups --';
+  const node = '/opt/triseed/node_modules/.bin/node';
+  return guest.check(`${user} ${node} /tmp/ask.mjs /run/triseed-verbs/${verb} '${request}'`);
+};
+
+/** The count of restarts by the daemon, as it lies on the disk. */
+const restartsOn = (file: string): unknown => {
+  const sector = take(file, partitionOf(file, 1).offset, 512).toString('latin1').replace(/\0+$/, '');
+  return JSON.parse(sector.replace(/^triseed-restarts /, ''));
 };
 
 interface Kept {
@@ -77,8 +107,18 @@ export const rotations = async (t: Test, stage: Stage, keyName: string): Promise
   t.equal(second.mac, first.mac, 'and is otherwise as it was');
   t.equal(await stage.unwrap(keyName, second.wrapped ?? ''), await stage.unwrap(keyName, first.wrapped ?? ''));
 
+  t.match(audited(guest), [
+    { what: 'key-used', operation: 'generate', volume: 'data', outcome: 'done' },
+    { what: 'key-used', operation: 'unwrap', volume: 'data', outcome: 'done' },
+    { what: 'key-state', from: 'unknown', to: 'active' },
+    { what: 'key-used', operation: 'rewrap', outcome: 'done', keyVersion: second.key_version },
+    { what: 'seed-stored', volume: 'data', outcome: 'done' },
+  ]);
+
   await restart(t, guest);
-  t.match(linesWith(guest, messages.VOLUME_PLAN.id), [/open-kms: open → mount /], 'the new wrapping opens it as it is');
+  // The keyfile had kept what the first boot had proven.
+  const opensWithNew = [/open-kms: open → make-metadata → mount /];
+  t.match(linesWith(guest, messages.VOLUME_PLAN.id), opensWithNew, 'the new wrapping opens it as it is');
   t.equal(await guest.powerOff(), 'poweredOff');
   await rotate(stage, keyName);
   guest.start();
@@ -102,6 +142,21 @@ export const rotations = async (t: Test, stage: Stage, keyName: string): Promise
   guest.mendNetwork();
   await until('HPL18002I', 2);
   t.notOk(idsOf(guest).includes('HPL18003W'), 'no restart');
+
+  // A daemon gone wrong: what it stores has the right form, and nobody can unwrap it.
+  const request = {
+    version: 1,
+    volume: 'data',
+    crn: stage.key(keyName).crn,
+    wrapped: 'bm90aGluZw==',
+    keyVersion: 'v9',
+  };
+  t.equal(await askAsDaemon(guest, 'store', JSON.stringify(request)), '{"stored":true}');
+  t.equal(token().wrapped, request.wrapped);
+  await restart(t, guest);
+  const opensWithOld = [/open-kms: commit-token → open → make-metadata → mount /];
+  t.match(linesWith(guest, messages.VOLUME_PLAN.id), opensWithOld, 'the keyfile has what the boot before had proven');
+  t.equal(await stage.unwrap(keyName, token().wrapped ?? ''), await stage.unwrap(keyName, third.wrapped ?? ''));
   await finish(t, stage, keyName, kept);
 };
 
@@ -117,6 +172,7 @@ export const suspension = async (t: Test, stage: Stage, keyName: string): Promis
   const grace = at('HPL18003W') - at('HPL18002W');
   t.ok(grace > 50 && grace < 75, `about one minute of grace: ${grace} s`);
 
+  t.match(restartsOn(kept.volume.file), { pending: true, guardedMs: [Number] }, 'counted');
   const before = fingerprint(kept.volume.file);
   guest.start();
   t.equal(await guest.waitForExit(540_000), 'poweredOff');
@@ -129,5 +185,6 @@ export const suspension = async (t: Test, stage: Stage, keyName: string): Promis
   await guest.waitForText(/TSD06007W/, 180_000);
   await enable(stage, keyName);
   t.match(await up(guest), /HPL10001I/, 'enabled while it polled');
+  t.match(restartsOn(kept.volume.file), { pending: false, guardedMs: [Number] }, 'and settled');
   await finish(t, stage, keyName, kept);
 };

@@ -22,6 +22,14 @@ export const volumeMessages = {
     systemAction: 'boot goes on',
     userAction: 'none',
   }),
+  STORED_SEED_FROM_KEYFILE: message<OfVolume>({
+    id: 'TSD07080W',
+    component: 'hpcr-disk-mount',
+    text: ({ volume }) =>
+      `the wrapped seed in the header of volume ${volume} is not the one that belongs to it; the keyfile has it`,
+    systemAction: 'the volume is opened with the wrapped seed of the keyfile, which is written into the header again',
+    userAction: 'find out what stored it: the key daemon of the boot before, or somebody with access to the disk',
+  }),
   VOLUME_ENCRYPTED_WITH_KMS: message<OfVolume>({
     id: 'HPL07004I',
     component: 'hpcr-disk-mount',

@@ -181,9 +181,16 @@ export const proveOpening = async (
   const stored = outcome.seeds === 3 && !outcome.rekeys;
   insistBound(volume, header, null, null);
   const fits = (seed3: Secret): boolean => fitsToken(volume, header, seed3, guidsOf(observation));
-  let obtained = stored ? await obtainStored(observation.seed.wrapped, obtain, fits) : null;
+  let asked: string | null = null;
+  const noted: ObtainSeed = (wrapped) => {
+    asked = wrapped;
+    return obtain(wrapped);
+  };
+  let obtained = stored ? await obtainStored(observation.seed.wrapped, noted, fits) : null;
   try {
     insistBound(volume, header, obtained?.seed3 ?? null, guidsOf(observation));
+    if (header.token?.stored && asked !== null && asked !== header.token.stored.wrapped)
+      host.journal.message('STORED_SEED_FROM_KEYFILE', { volume: volume.key });
     const present = await copyHeader(host, volume.key, run, observation);
     const tested = { file: headerPath(run, volume.key), device: observation.target.path, type: 'luks2' } as const;
     const { seeds, scheme, isCurrent } = await findOpening(host, volume, header.token, obtained?.seed3 ?? null, tested);

@@ -94,6 +94,8 @@ t.test('a stored seed that nobody can unwrap, or that is another one, costs noth
       ['open → mount', 'commit-token → open → make-metadata → mount', 'open → mount'],
       `${name}: what the boot before had proven opens the volume, and is stored anew`,
     );
+    const told = machine.host.messages.filter((message) => message.name === 'STORED_SEED_FROM_KEYFILE');
+    t.equal(told.length, 1, `${name}: told once`);
   }
 });
 

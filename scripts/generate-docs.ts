@@ -3,6 +3,7 @@
  * that they cannot drift:
  *
  *   agent/messages.ts            → docs/messages.md
+ *   fixtures/hpcr-codes.tsv      → docs/hpcr-codes.md
  *   contract-schema/agent.json   → docs/configuration.md
  *   agent/volumes/scenarios.ts, gate.ts, passphrase.ts → the marked parts of docs/volumes.md
  *   agent/keyd/machine.ts        → the marked part of docs/key-daemon.md
@@ -20,6 +21,7 @@ import { luks1Hashes } from '../agent/volumes/luks1-gate.ts';
 import { candidateSchemes } from '../agent/volumes/passphrase.ts';
 import { type Facts, type Row, table } from '../agent/volumes/scenarios.ts';
 import { usesSeed3 } from '../agent/volumes/token.ts';
+import { hpcrCodesDocument } from './hpcr-codes.ts';
 import { keydDiagrams } from './keyd-diagram.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -262,6 +264,7 @@ export const documents = async (): Promise<Readonly<Record<string, string>>> => 
   const texts = {
     'agent/version.ts': await versionModule(),
     'docs/messages.md': messagesDocument(),
+    'docs/hpcr-codes.md': hpcrCodesDocument(generated('fixtures/hpcr-codes.tsv')),
     'docs/configuration.md': await configurationDocument(),
     'docs/volumes.md': filled(await readFile(join(root, 'docs/volumes.md'), 'utf8'), {
       schemes: schemeTable(),

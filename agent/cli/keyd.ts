@@ -57,6 +57,12 @@ const printReplay = async (files: Files, io: CommandIo, path: string): Promise<v
   }
 };
 
+const help = `
+Exit status: 0, or 1 for every error. With --replay 1 also says that this version does something else than was recorded.
+
+Examples:
+  triseed keyd --replay /run/triseed-keyd/events.json    what the daemon saw and did, event by event`;
+
 export const keydCommand = (context: DaemonContext): Command =>
   new Command('keyd')
     .description('watch the root keys of the opened volumes; run by triseed-keyd.service')
@@ -64,6 +70,7 @@ export const keydCommand = (context: DaemonContext): Command =>
     .option('--revoke', 'close every protected volume and restart the guest; run by triseed-revoke.service')
     .option('--store', 'store the renewed seed that standard input asks for; run by triseed-store@.service')
     .option('--replay <file>', 'print recorded events (events.json of the daemon) and what this version does with them')
+    .addHelpText('after', help)
     .action(async ({ config, revoke, store, replay: recording }: Options) => {
       if (recording !== undefined) return printReplay((await context.plainHost()).files, context.io, recording);
       const { settings, host } = await context.configured(config);

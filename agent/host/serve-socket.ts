@@ -30,7 +30,7 @@ export const serveSocket: ServeSocket = async (path, answer) => {
     });
     made.maxConnections = atOnce;
     await new Promise<void>((resolve, reject) => {
-      made.once('error', (error: NodeJS.ErrnoException) =>
+      made.on('error', (error: NodeJS.ErrnoException) =>
         reject(new AgentError('SOCKET_NO_ANSWER', { path, reason: error.code ?? error.name }, { cause: error })),
       );
       // Whoever may see the folder may ask.

@@ -159,7 +159,7 @@ export const kmsMessages = {
   KMS_NOT_CONFIRMED: message<{ readonly action: string }>({
     id: 'TSD06022E',
     component: 'triseed',
-    text: ({ action }) => `${action} was not confirmed`,
+    text: ({ action }) => `not confirmed: ${action}`,
     systemAction: 'nothing was changed',
     userAction: 'answer yes, or give --yes',
     exit: 1,

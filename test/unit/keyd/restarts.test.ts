@@ -9,7 +9,7 @@ import {
   renderRestarts,
   restartsBytes,
 } from '../../../agent/keyd/restarts.ts';
-import { revokeGuest } from '../../../agent/keyd/revoke.ts';
+import { revokeGuest, runRevocation } from '../../../agent/keyd/revoke.ts';
 import { daemonHost, handedVolume, handOver } from './daemon-host.ts';
 
 const minute = 60_000;
@@ -97,6 +97,27 @@ t.test('the fourth revocation of a flapping key powers the guest off, orderly or
   await busy.clock.run(revokeGuest(busy, handOver(busy.clock), 'suspended'));
   t.equal(busy.log.at(-1), 'systemctl start --no-block triseed-forced-power-off.service');
 });
+
+t.test(
+  'a daemon that can never be kept alive, while its key is fine, does not restart its guest for ever',
+  async (t) => {
+    const sectors = daemonHost().sectors;
+    const ends: (string | undefined)[] = [];
+    for (let boot = 0; boot < 4; boot += 1) {
+      const host = daemonHost();
+      for (const [path, sector] of sectors) host.sectors.set(path, sector);
+      // The boot opens the volume, and the daemon fails five times in two minutes.
+      await settleRestarts(host, '/dev/vdb1', await readRestarts(host, '/dev/vdb1'));
+      const handed = handOver(host.clock);
+      await host.clock.advance(2 * minute);
+      await host.clock.run(runRevocation(host, handed));
+      t.ok(host.log.includes('KEY_DAEMON_FAILED'));
+      ends.push(host.log.at(-1));
+      for (const [path, sector] of host.sectors) sectors.set(path, sector);
+    }
+    t.strictSame(ends, ['restart', 'restart', 'restart', 'power off']);
+  },
+);
 
 t.test('a metadata partition that hangs or fails holds up nothing', async (t) => {
   for (const open of [() => new Promise<never>(() => {}), () => Promise.reject(new Error('EIO'))]) {

@@ -3,6 +3,7 @@
  * that they cannot drift:
  *
  *   agent/messages.ts            → docs/messages.md
+ *   agent/keyd/grace.ts          → the marked part of docs/kms-outages.md
  *   fixtures/hpcr-codes.tsv      → docs/hpcr-codes.md
  *   contract-schema/agent.json   → docs/configuration.md
  *   agent/volumes/scenarios.ts, gate.ts, passphrase.ts → the marked parts of docs/volumes.md
@@ -23,6 +24,7 @@ import { type Facts, type Row, table } from '../agent/volumes/scenarios.ts';
 import { usesSeed3 } from '../agent/volumes/token.ts';
 import { hpcrCodesDocument } from './hpcr-codes.ts';
 import { keydDiagrams } from './keyd-diagram.ts';
+import { outageTable } from './kms-outages.ts';
 
 const root = join(import.meta.dirname, '..');
 const generated = (source: string): string => `<!-- Generated from ${source} by npm run generate. Do not edit. -->\n`;
@@ -264,6 +266,9 @@ export const documents = async (): Promise<Readonly<Record<string, string>>> => 
   const texts = {
     'agent/version.ts': await versionModule(),
     'docs/messages.md': messagesDocument(),
+    'docs/kms-outages.md': filled(await readFile(join(root, 'docs/kms-outages.md'), 'utf8'), {
+      outages: outageTable(),
+    }),
     'docs/hpcr-codes.md': hpcrCodesDocument(generated('fixtures/hpcr-codes.tsv')),
     'docs/configuration.md': await configurationDocument(),
     'docs/volumes.md': filled(await readFile(join(root, 'docs/volumes.md'), 'utf8'), {

@@ -8,8 +8,10 @@ import t, { type Test } from 'tap';
 import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
+import { everyLoss } from './cases/stories/deadlines.ts';
 import { stockWithForgedHeaders } from './cases/stories/forgeries.ts';
 import { grownDisks } from './cases/stories/growth.ts';
+import { cloudLogs, noLogServer, syslogServer } from './cases/stories/logging.ts';
 import { peoplesCommands } from './cases/stories/people.ts';
 import { chains, powerCuts } from './cases/stories/power-cuts.ts';
 import { refusals } from './cases/stories/refusals.ts';
@@ -24,6 +26,7 @@ type Story = (t: Test, stage: Stage) => Promise<void>;
 /** The longest first. Stories that change a root key have one of their own. */
 const stories: Readonly<Record<string, Story>> = {
   'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
+  'every way to lose a root key: never before the deadline, and at most two seconds after it': everyLoss,
   'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
   'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),
   'every change of passphrase, and what a restart finds': (t, stage) => everyScenario(t, stage, 'changes', changes),
@@ -42,6 +45,9 @@ const stories: Readonly<Record<string, Story>> = {
   'disks that have grown': grownDisks,
   'commands of people': peoplesCommands,
   'no secret anywhere': (t, stage) => noSecretAnywhere(t, stage, 'searched'),
+  'remote logging: a syslog server sees a start from its first record to its last': syslogServer,
+  'remote logging: IBM Cloud Logs': cloudLogs,
+  'remote logging: no log server, no start': noLogServer,
   'workload: what it is handed': handedToWorkload,
   'workload: refused before and after its volume is mounted': notHandedToWorkload,
   'bad contracts': badContracts,

@@ -101,7 +101,8 @@ t.test('the daemon is nobody; a flood changes nothing; it may ask for two things
   await guest.check('systemctl reload triseed-keyd.service');
   await guest.waitForText(/TSD18009I/, 30_000);
 
-  t.equal(await said(`${asDaemon} ${node} /etc/ask.mjs ${verbs}/revoke; echo asked`), 'asked');
+  // Nobody answers there: the guest goes down while it waits.
+  await guest.run(`${asDaemon} ${node} /etc/ask.mjs ${verbs}/revoke`).catch(() => undefined);
   t.equal(await guest.waitForExit(180_000), 'restarting', 'all that the daemon can get by it is what it is for');
   t.ok(guest.journal().some(({ text }) => text.startsWith('TSD18002I: volume is closed')));
 });

@@ -41,8 +41,13 @@ export class Stage {
   /** Starts the key service and makes root keys with these names. */
   async open(...keys: readonly string[]): Promise<this> {
     await Promise.all([this.service.start(), this.deployment.makeKeys()]);
-    for (const name of keys) this.#keys.set(name, await this.service.createRootKey(name));
+    for (const name of keys) await this.makeKey(name);
     return this;
+  }
+
+  /** One more root key; `options` are arguments of `triseed kms key create`. */
+  async makeKey(name: string, ...options: readonly string[]): Promise<void> {
+    this.#keys.set(name, await this.service.createRootKey(name, ...options));
   }
 
   key(name: string): RootKey {
@@ -108,6 +113,8 @@ export class Stage {
       readonly configuration?: string;
       readonly pollSeconds?: number;
       readonly remoteLogging?: 'required' | 'off';
+      /** The guest knows the key service by this URL. */
+      readonly serviceUrl?: string;
       readonly options?: Partial<GuestOptions>;
     },
   ): Promise<Guest> {
@@ -116,6 +123,7 @@ export class Stage {
     const files = this.deployment.guestFiles(this.service, {
       pollSeconds,
       remoteLogging,
+      serviceUrl: given.serviceUrl ?? this.service.urlInGuest,
       extra: configuration,
       endpoints: { [closedInstance]: closedUrl },
     });

@@ -122,19 +122,22 @@ export class Deployment {
       readonly pollSeconds?: number;
       /** Default off. */
       readonly remoteLogging?: 'required' | 'off';
+      /** Default by address. */
+      readonly serviceUrl?: string;
       /** Further lines of the configuration, from its left margin on. */
       readonly extra?: string;
       /** Base URLs of further instances. */
       readonly endpoints?: Readonly<Record<string, string>>;
     } = {},
   ): GuestFiles {
+    const url = settings.serviceUrl ?? service?.urlInGuest ?? '';
     const kms =
       service === null
         ? []
         : [
             'kms:',
-            `  iam: ${service.urlInGuest}`,
-            `  endpoints: ${JSON.stringify({ [service.instance]: service.urlInGuest, ...settings.endpoints })}`,
+            `  iam: ${url}`,
+            `  endpoints: ${JSON.stringify({ [service.instance]: url, ...settings.endpoints })}`,
             '  ca: [ /etc/triseed/ca.pem ]',
             `  pollSeconds: ${settings.pollSeconds ?? 5}`,
           ];

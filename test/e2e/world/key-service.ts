@@ -10,6 +10,10 @@ import { triseedDone } from './triseed.ts';
 
 const main = join(checkout, 'agent', 'main.ts');
 const startLimitMs = 20_000;
+/** For a guest whose /etc/hosts says so. */
+export const nameInGuest = 'keys.example';
+/** Of the certificates: a guest whose clock is a year ahead still accepts them. */
+const validDays = '800';
 
 export interface RootKey {
   readonly id: string;
@@ -25,7 +29,7 @@ const makeCertificates = (folder: string): void => {
   if (existsSync(join(folder, 'server.pem'))) return;
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc'];
   const authority = ['-keyout', 'ca-key.pem', '-out', 'THROWAWAY-ca.pem', '-subj', '/CN=Throw-away authority'];
-  openssl(folder, 'req', '-x509', '-days', '30', ...newKey, ...authority);
+  openssl(folder, 'req', '-x509', '-days', validDays, ...newKey, ...authority);
   openssl(
     folder,
     'req',
@@ -37,8 +41,8 @@ const makeCertificates = (folder: string): void => {
     '-subj',
     '/CN=Local key service',
   );
-  writeFileSync(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,IP:10.0.2.2\n');
-  const signing = ['-CA', 'THROWAWAY-ca.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', '30'];
+  writeFileSync(join(folder, 'names'), `subjectAltName=IP:127.0.0.1,IP:10.0.2.2,DNS:${nameInGuest}\n`);
+  const signing = ['-CA', 'THROWAWAY-ca.pem', '-CAkey', 'ca-key.pem', '-CAcreateserial', '-days', validDays];
   openssl(folder, 'x509', '-req', '-in', 'server.csr', ...signing, '-extfile', 'names', '-out', 'server.pem');
 };
 
@@ -47,6 +51,7 @@ export class KeyService {
   readonly instance = '0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d';
   #child: ChildProcess | null = null;
   #port = 0;
+  readonly #faults: unknown[] = [];
 
   constructor(folder: string) {
     this.folder = folder;
@@ -69,6 +74,11 @@ export class KeyService {
   /** As the guest sees it. */
   get urlInGuest(): string {
     return `https://10.0.2.2:${this.#port}`;
+  }
+
+  /** The same by name. */
+  get namedUrlInGuest(): string {
+    return `https://${nameInGuest}:${this.#port}`;
   }
 
   get url(): string {
@@ -147,8 +157,8 @@ export class KeyService {
     return triseedDone('kms', 'key', verb, ...args, ...this.access);
   }
 
-  async createRootKey(name: string): Promise<RootKey> {
-    const made = JSON.parse(await this.key('create', name, '--json')) as RootKey;
+  async createRootKey(name: string, ...options: readonly string[]): Promise<RootKey> {
+    const made = JSON.parse(await this.key('create', name, '--json', ...options)) as RootKey;
     return { id: made.id, crn: made.crn };
   }
 
@@ -157,11 +167,15 @@ export class KeyService {
     await this.#admin('POST', 'clock', { advanceSeconds: seconds });
   }
 
-  async fault(faults: readonly unknown[]): Promise<void> {
-    await this.#admin('POST', 'faults', { faults });
+  /** One more fault; the others stay. */
+  async fault(fault: unknown): Promise<void> {
+    this.#faults.push(fault);
+    await this.#admin('POST', 'faults', { faults: this.#faults });
   }
 
+  /** Ends all faults. */
   async mend(): Promise<void> {
+    this.#faults.length = 0;
     await this.#admin('DELETE', 'faults', null);
   }
 

@@ -10,7 +10,7 @@ export interface Finding {
   /** The planted secret's name. */
   readonly secret: string;
   readonly form: 'plain' | 'base64' | 'hex';
-  /** A file, or the place inside the guest: `journal`, `process FILE`. */
+  /** A file, or the place inside the guest: `journal`, `process FILE`, `guest FILE`. */
   readonly where: string;
   readonly offset: number;
 }
@@ -24,6 +24,8 @@ export interface SweepOptions {
   readonly ended?: boolean;
   /** Disk images and other files. */
   readonly files?: readonly string[];
+  /** Folders of the running guest: every file below them. */
+  readonly folders?: readonly string[];
 }
 
 export interface Sweep {
@@ -91,14 +93,29 @@ const searchFile = (file: string, patterns: readonly Pattern[]): readonly Findin
   }
 };
 
-/** `head -v` puts the name before each file's bytes. */
-const processes = async (guest: Guest): Promise<readonly { readonly name: string; readonly bytes: Buffer }[]> => {
-  const { bytes } = await guest.run('head -v -c 1048576 /proc/[0-9]*/cmdline /proc/[0-9]*/environ');
+interface Named {
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
+/** The files that `command`, an execution of `head -v`, prints: it puts the name before each file's bytes. */
+const filesBy = async (guest: Guest, command: string): Promise<readonly Named[]> => {
+  const { bytes } = await guest.run(command, { timeoutMs: 60_000 });
   const text = bytes.toString('latin1');
-  return text.split(/(?:^|\n)==> (?=\/proc\/\d+\/\w+ <==\n)/).flatMap((part) => {
+  return text.split(/(?:^|\n)==> (?=\/[^\n]+ <==\n)/).flatMap((part) => {
     const end = part.indexOf(' <==\n');
     return end < 0 ? [] : [{ name: part.slice(0, end), bytes: Buffer.from(part.slice(end + 5), 'latin1') }];
   });
+};
+
+const processes = (guest: Guest): Promise<readonly Named[]> =>
+  filesBy(guest, 'head -v -c 1048576 /proc/[0-9]*/cmdline /proc/[0-9]*/environ');
+
+const filesBelow = async (guest: Guest, folders: readonly string[]): Promise<readonly Named[]> => {
+  const found = await filesBy(guest, `find ${folders.join(' ')} -type f -exec head -v -c 16777216 {} +`);
+  const marker = '/run/e2e-sweep';
+  if (folders.includes('/run') && !found.some(({ name }) => name === marker)) throw new Error(`${marker} was not seen`);
+  return found;
 };
 
 /**
@@ -119,6 +136,12 @@ export const sweep = async (options: SweepOptions): Promise<Sweep> => {
     if (journal.status !== 0 || journal.bytes.length === 0) throw new Error(`no journal: ${journal.stderr}`);
     findings.push(...searchBytes(journal.bytes, patterns, 'journal', 0));
     searched.push('processes', 'journal');
+    if (options.folders !== undefined) {
+      await guest.check('echo seen >/run/e2e-sweep');
+      for (const { name, bytes } of await filesBelow(guest, options.folders))
+        findings.push(...searchBytes(bytes, patterns, `guest ${name}`, 0));
+      searched.push(...options.folders);
+    }
   }
   const records = guest?.records
     ? readdirSync(guest.recordedFolder).map((name) => join(guest.recordedFolder, name))

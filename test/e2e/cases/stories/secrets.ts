@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { Guest } from '../../guest/guest.ts';
 import { hostPrograms } from '../../guest/recorder.ts';
 import { sweep } from '../../guest/sweep.ts';
 import { mixOfTwo, passphraseOf } from '../by-hand.ts';
@@ -39,6 +40,26 @@ const volumesUnder = (keyName: string): readonly VolumeCase[] => {
     { key: 'open', disk: steps(table('metadata', 'data'), metadata({}), luksIn(2)) },
     { key: 'adopted', kms, disk: handMadeKms(keyName, passphraseOf, quick) },
   ];
+};
+
+/** Where the API key may lie, readable by root or by the key daemon alone: in memory that is not swapped. */
+const handedOver = ['guest /run/credentials/triseed-keyd.service/keyd', 'guest /run/triseed/keyd.json'];
+
+/** Crashes the key daemon where crashes leave core files, and a shell to show that they do. */
+const crashLeavesNothing = async (t: Test, guest: Guest): Promise<void> => {
+  await guest.check(
+    'mkdir -p /tmp/cores && chmod 1777 /tmp/cores && echo /tmp/cores/core.%e.%p >/proc/sys/kernel/core_pattern',
+  );
+  await guest.run("sh -c 'ulimit -c unlimited; kill -ABRT $$'");
+  t.match(await guest.check('ls /tmp/cores'), /^core\.sh\./, 'a crash leaves a core file here');
+  await guest.check('rm /tmp/cores/*');
+  const pid = 'systemctl show -p MainPID --value triseed-keyd';
+  const before = await guest.check(pid);
+  await guest.check('systemctl kill --kill-who=main -s ABRT triseed-keyd');
+  await guest.check(`while [ "$(${pid})" = ${before.trim()} ] || [ "$(${pid})" = 0 ]; do sleep 0.2; done`);
+  t.equal(await guest.check('ls /tmp/cores'), '', 'and that of the key daemon leaves none');
+  for (const unit of ['triseed-boot', 'triseed-keyd', 'triseed-revoke', 'triseed-store@1'])
+    t.match(await guest.check(`systemctl show -p LimitCORE ${unit}`), /^LimitCORE=0$/m, unit);
 };
 
 const headerOf = (stage: Stage, file: string): string => {
@@ -109,6 +130,19 @@ export const noSecretAnywhere = async (t: Test, stage: Stage, keyName: string): 
   const running = await sweep({ secrets, guest, files });
   t.strictSame(running.findings, [], 'after formatting, opening and adopting');
   t.ok(['processes', 'journal', ...files, ...guest.consoleFiles].every((place) => running.searched.includes(place)));
+
+  // /tmp and most others are folders of the machine that runs the tests.
+  const folders = ['/run', '/var/hyperprotect'];
+  const inMemory = await sweep({ secrets, guest, files: [], folders });
+  t.strictSame(
+    inMemory.findings.map(({ secret, where }) => `${secret}: ${where}`).sort(),
+    handedOver.map((where) => `API key: ${where}`),
+    'the API key is handed over, and nothing else is in a file',
+  );
+  for (const where of handedOver)
+    t.match(await guest.check(`stat -c %a ${where.slice('guest '.length)}`), /^[64]00$/m, where);
+  t.equal(await guest.check('cat /proc/swaps | tail -n +2'), '', 'no swap');
+  await crashLeavesNothing(t, guest);
 
   await rotate(stage, keyName);
   await guest.waitForText(/HPL18001I.*three/, 180_000);

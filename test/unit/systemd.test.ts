@@ -72,7 +72,7 @@ t.test('stages start in this order', async (t) => {
     'network-online.target',
     'triseed-network.service',
     'triseed-logging.service',
-    'triseed-log-forwarding.service',
+    'triseed-log-senders.service',
     'triseed-logging.target',
     'triseed-boot.service',
     'triseed-volumes.target',
@@ -134,7 +134,12 @@ t.test('encryption is checked as soon as the volumes are there, and every hour',
 });
 
 t.test('every failure has an end', async (t) => {
-  const stages = ['triseed-network.service', 'triseed-logging.service', 'triseed-logging.target'];
+  const stages = [
+    'triseed-network.service',
+    'triseed-logging.service',
+    'triseed-log-senders.service',
+    'triseed-logging.target',
+  ];
   for (const name of [...stages, 'triseed-boot.service', 'triseed-workload.target']) {
     t.equal(one(name, 'Unit.OnFailure'), 'hpl-catch-failed.service', name);
     t.equal(one(name, 'Unit.OnFailureJobMode'), 'replace-irreversibly', name);
@@ -150,13 +155,25 @@ t.test('nothing is started that the log server of the contract does not see', as
   const requires = (name: string): readonly string[] => words(name, 'Unit.Requires');
   t.ok(requires('triseed-boot.service').includes('triseed-logging.target'));
   for (const sender of ['triseed-log-forwarding.service', 'triseed-log-router.service']) {
-    t.ok(requires('triseed-logging.target').includes(sender), sender);
+    t.ok(words('triseed-log-senders.service', 'Service.ExecStart').includes(sender), sender);
+    // An administrator who restarts a sender would stop the boot, and with it the volumes.
+    for (const name of names)
+      for (const key of ['Requires', 'BindsTo', 'Requisite', 'PartOf'])
+        t.notOk(words(name, `Unit.${key}`).includes(sender), `${name} does not stop with ${sender}`);
     t.ok(earlier('triseed-boot.service').has(sender), `${sender} stops after everything it has to tell of`);
     t.equal(one(sender, 'Service.Restart'), 'always', sender);
     t.equal(one(sender, 'Unit.StartLimitIntervalSec'), '0', sender);
     t.equal(one(sender, 'Service.DynamicUser'), 'yes', sender);
   }
-  t.ok(requires('triseed-logging.target').includes('triseed-logging.service'));
+  for (const name of ['triseed-logging.service', 'triseed-log-senders.service'])
+    t.ok(requires('triseed-logging.target').includes(name), name);
+  for (const name of [
+    'triseed-network.service',
+    'triseed-logging.service',
+    'triseed-log-senders.service',
+    'triseed-logging.target',
+  ])
+    t.equal(one(name, 'Unit.RefuseManualStop'), 'yes', name);
   t.ok(requires('triseed-logging.service').includes('triseed-network.service'));
   t.equal(one('triseed-logging.target', 'Unit.Description'), 'Logging to remote log server is initiated');
   for (const [unit, name] of [
@@ -306,6 +323,7 @@ t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --o
     'triseed-boot.service': 5.0,
     'triseed-network.service': 1.8,
     'triseed-logging.service': 1.8,
+    'triseed-log-senders.service': 1.6,
     'triseed-log-forwarding.service': 1.4,
     'triseed-log-router.service': 1.4,
     'triseed-notices.service': 0.3,

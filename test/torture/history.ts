@@ -34,7 +34,8 @@ export interface History {
 const folder = join(checkout, '.cache', 'torture');
 const folderOf = (seed: string): string => join(folder, seed);
 
-export const logOf = (seed: string, protocol: ProtocolName): string => join(folderOf(seed), `${protocol}.tap`);
+/** `name`: a protocol, or soak. */
+export const logOf = (seed: string, name: string): string => join(folderOf(seed), `${name}.tap`);
 export const historyFileOf = (seed: string, protocol: ProtocolName): string => join(folderOf(seed), `${protocol}.json`);
 
 export const historyOf = (seed: string, protocol: ProtocolName): History => {

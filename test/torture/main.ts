@@ -1,11 +1,12 @@
 /**
- * Power fails at random instants while volumes are made or changed, in real guests, until every protocol was hit often enough.
+ * Power fails at random instants while volumes are made or changed, in real guests, until every protocol was hit often enough; and
+ * `soak`, ten minutes in which nothing may happen.
  *
- *   npm run torture -- [--hits=N] [--jobs=N] [--seed=TEXT] [--resume] [PROTOCOL...]
+ *   npm run torture -- [--hits=N] [--jobs=N] [--seed=TEXT] [--resume] [PROTOCOL...|soak]
  *
  * --hits: changes to cut of each protocol, 50 without it. --jobs: guests at a time, 2 without it. --seed: the instants of another
  * run. --resume: go on with the last run, or with that of --seed. Exit status: 0 when nothing was lost and everything was hit, 1 when
- * something was lost, 2 wrong usage, 3 when a protocol could not be tortured to the end.
+ * something was lost or the soak was disturbed, 2 wrong usage, 3 when a protocol could not be tortured to the end.
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -18,7 +19,9 @@ import { begin, historyFileOf, historyOf, lastSeed, logOf, sumsOf } from './hist
 import { type ProtocolName, protocolNames } from './protocols.ts';
 
 const usage = (problem: string): never => {
-  console.error(`${problem}\nusage: npm run torture -- [--hits=N] [--jobs=N] [--seed=TEXT] [--resume] [PROTOCOL...]`);
+  console.error(
+    `${problem}\nusage: npm run torture -- [--hits=N] [--jobs=N] [--seed=TEXT] [--resume] [PROTOCOL...|soak]`,
+  );
   console.error(`protocols: ${protocolNames.join(' ')}`);
   return process.exit(2);
 };
@@ -42,7 +45,9 @@ const parsed = () => {
 const { values, positionals } = parsed();
 const count = (text: string): number => (/^[1-9]\d{0,4}$/.test(text) ? Number(text) : usage(`${text} is not a number`));
 const [hits, jobs] = [count(values.hits), count(values.jobs)];
-const chosen = (positionals.length > 0 ? positionals : protocolNames).map(
+const soak = 'soak';
+const soaks = positionals.length === 0 || positionals.includes(soak);
+const chosen = (positionals.length > 0 ? positionals.filter((name) => name !== soak) : protocolNames).map(
   (name) => protocolNames.find((known) => known === name) ?? usage(`there is no protocol ${name}`),
 );
 const nothingToResume = (): never => usage('there is no run to go on with');
@@ -71,10 +76,10 @@ for (const [signal, status] of [
   process.once(signal, () => process.exit(status));
 
 /** Guests end with their driver, which is this process's child. */
-const torture = (name: ProtocolName, lane: number): Promise<number> =>
+const torture = (name: ProtocolName | typeof soak, lane: number): Promise<number> =>
   new Promise((resolve, reject) => {
     const log = openSync(logOf(seed, name), 'a');
-    const program = join(checkout, 'test', 'torture', 'protocol.ts');
+    const program = join(checkout, 'test', 'torture', name === soak ? 'soak.ts' : 'protocol.ts');
     const child = spawn(process.execPath, ['--no-warnings', program, name, seed, String(hits)], {
       cwd: checkout,
       // Guests of two lanes get CPUs of their own.
@@ -94,6 +99,8 @@ const torture = (name: ProtocolName, lane: number): Promise<number> =>
 
 currentBundle();
 const began = performance.now();
+// It does little but wait, beside the others.
+const soaked = soaks ? torture(soak, jobs) : Promise.resolve(0);
 const waiting = [...chosen];
 const failed: ProtocolName[] = [];
 const work = async (lane: number): Promise<void> => {
@@ -101,6 +108,7 @@ const work = async (lane: number): Promise<void> => {
     if ((await torture(name, lane)) !== 0) failed.push(name);
 };
 await Promise.all(Array.from({ length: jobs }, (_, lane) => work(lane)));
+const soakFailed = (await soaked) !== 0;
 
 const histories = chosen.map((name) => ({ name, history: historyOf(seed, name) }));
 const row = (name: string, sums: ReturnType<typeof sumsOf>): string =>
@@ -115,5 +123,6 @@ console.log(
   `seed ${seed}, ${((performance.now() - began) / 60_000).toFixed(1)} minutes; a hit is a volume whose change was under way when its guest was killed`,
 );
 for (const name of failed) console.log(`${name} failed: ${logOf(seed, name)}, ${historyFileOf(seed, name)}`);
+if (soakFailed) console.log(`soak failed: ${logOf(seed, soak)}`);
 console.log(`losses: ${all.losses}`);
-process.exitCode = all.losses > 0 ? 1 : failed.length > 0 ? 3 : 0;
+process.exitCode = all.losses > 0 || soakFailed ? 1 : failed.length > 0 ? 3 : 0;

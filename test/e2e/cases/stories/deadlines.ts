@@ -4,9 +4,9 @@
  * what the whole guest stood still.
  */
 import type { Test } from 'tap';
-import { type DaemonStatus, parseStatus } from '../../../../agent/keyd/status.ts';
 import type { Guest } from '../../guest/guest.ts';
 import { nameInGuest } from '../../world/key-service.ts';
+import { activePolls, residentKiB, statusIn, untilPolled, untilStatus } from '../daemon.ts';
 import { idsOf } from '../journal.ts';
 import { Stage } from '../stage.ts';
 import { makeVolume, volumeText } from '../volume-case.ts';
@@ -58,38 +58,6 @@ const losses: Readonly<Record<string, Loss>> = {
     state: 'unreachable',
   },
 };
-
-const statusIn = async (guest: Guest): Promise<DaemonStatus> => {
-  const text = await guest.check('cat /run/triseed-keyd/status.json');
-  const status = parseStatus(Buffer.from(text));
-  if (status === null) throw new Error(`not a status: ${text}`);
-  return status;
-};
-
-/** The status as soon as it fulfils `isWanted`: it is written after each poll. */
-const untilStatus = async (guest: Guest, isWanted: (status: DaemonStatus) => boolean): Promise<DaemonStatus> => {
-  for (let tried = 0; tried < 300; tried += 1) {
-    const status = await statusIn(guest);
-    if (isWanted(status)) return status;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  throw new Error(`the daemon's status did not come about\n${guest.lastLines()}`);
-};
-
-const activePolls = ({ keys }: DaemonStatus): number => keys.reduce((sum, { polls }) => sum + polls.active, 0);
-
-/** Waits until the daemon has found the key active `count` times more. */
-const untilPolled = async (guest: Guest, count: number): Promise<DaemonStatus> => {
-  const wanted = activePolls(await statusIn(guest)) + count;
-  return untilStatus(guest, (status) => activePolls(status) >= wanted);
-};
-
-const residentKiB = async (guest: Guest): Promise<number> =>
-  Number(
-    await guest.check(
-      "sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/$(systemctl show -p MainPID --value triseed-keyd)/status",
-    ),
-  );
 
 /** The wall clock of the guest jumps a year ahead and back again: nothing happens, and the polls go on. */
 const jumpingClock = async (t: Test, guest: Guest): Promise<void> => {

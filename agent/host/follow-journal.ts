@@ -18,6 +18,8 @@ export const followJournal: FollowJournal = async function* (cursor, maxLineByte
     stderr: 'ignore',
     encoding: 'buffer',
     buffer: false,
+    // Its own handler of SIGTERM would end this process at once, and with it the last records.
+    cleanup: false,
   });
   let timer: NodeJS.Timeout | undefined;
   const stop = (): void => {

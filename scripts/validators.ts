@@ -83,6 +83,8 @@ const withRuntimeParts = async (code: string): Promise<string> => {
   const result = await build({
     stdin: { contents: code, resolveDir: root, loader: 'js' },
     absWorkingDir: root,
+    // The names of what is carried along stay below node_modules, also where that is a link.
+    preserveSymlinks: true,
     bundle: true,
     write: false,
     format: 'esm',

@@ -22,12 +22,16 @@ const whenUsed = (name) => {
 exports.chunkLoader = (find, compile = (source, options) => new Script(source, options)) => {
   const chunks = new Map();
   const builtins = new Map();
+  let isTold = false;
   const load = (name) => {
     const known = chunks.get(name);
     if (known !== undefined) return known.exports;
     const { source, cachedData } = find(name);
     const script = compile(source, { filename: name, cachedData });
-    if (script.cachedDataRejected) process.emitWarning(`the code cache of ${name} does not fit this executable`);
+    if (script.cachedDataRejected && !isTold) {
+      isTold = true;
+      process.emitWarning('code caches do not fit this executable: it starts more slowly than it could');
+    }
     const module = { exports: {} };
     chunks.set(name, module);
     script.runInThisContext()(module.exports, requireFromChunk, module, importMetaUrl);

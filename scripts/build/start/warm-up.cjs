@@ -1,6 +1,6 @@
 // node warm-up.cjs FOLDER [ARGUMENT …]: runs the agent whose chunks are in FOLDER with these arguments and keeps, beside each
 // chunk that was loaded, what V8 compiled of it then and before. Without arguments nothing is run: the chunks that no run has
-// loaded are compiled as a whole.
+// loaded are read, so that no start has to look where their functions begin and end.
 'use strict';
 const { existsSync, readdirSync, readFileSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -20,10 +20,7 @@ const find = (name) => ({
 // A function that has not run for a while would be forgotten: at another instant at each build.
 const keepAll = () => setFlagsFromString('--no-flush-bytecode');
 // A cache counts only under the flags it was made with, which at run time are the usual ones.
-const usualFlags = () => {
-  setFlagsFromString('--flush-bytecode');
-  setFlagsFromString('--lazy');
-};
+const usualFlags = () => setFlagsFromString('--flush-bytecode');
 
 const compile = (source, options) => {
   usualFlags();
@@ -31,11 +28,6 @@ const compile = (source, options) => {
   keepAll();
   scripts.set(options.filename, script);
   return script;
-};
-
-const compileWhole = (name) => {
-  setFlagsFromString('--no-lazy');
-  scripts.set(name, new Script(find(name).source, { filename: name }));
 };
 
 process.once('exit', () => {
@@ -47,6 +39,6 @@ if (given.length > 0) {
   process.argv.splice(1, process.argv.length, process.execPath, ...given);
   chunkLoader(find, compile)('triseed.mjs');
 } else {
-  keepAll();
-  for (const name of readdirSync(folder)) if (name.endsWith('.mjs') && !existsSync(cacheOf(name))) compileWhole(name);
+  for (const name of readdirSync(folder))
+    if (name.endsWith('.mjs') && !existsSync(cacheOf(name))) compile(find(name).source, { filename: name });
 }

@@ -113,7 +113,7 @@ export const noSecretAnywhere = async (t: Test, stage: Stage, keyName: string): 
       recordPrograms: recorded,
       // The recorder writes there.
       files: Object.fromEntries(
-        ['triseed-keyd', 'triseed-guarded'].map((unit) => [
+        ['triseed-keyd', 'triseed-guarded', 'triseed-network', 'triseed-logging', 'triseed-log-senders'].map((unit) => [
           `/usr/lib/systemd/system/${unit}.service.d/record.conf`,
           '[Service]\nReadWritePaths=/var/lib/recorded\n',
         ]),

@@ -99,7 +99,8 @@ export interface DiskEntry {
 
 export interface Disks {
   /** Whole disks, not loop, ram or device-mapper ones. */
-  list(): Promise<readonly DiskEntry[]>;
+  /** With `path` no more than the disk whose entry has this path: looking at one costs a guest less than looking at all. */
+  list(path?: string): Promise<readonly DiskEntry[]>;
   /**
    * `exclusive` writes, and the kernel refuses while anything uses the device or one of its partitions, and keeps others
    * out until it is closed (open(2), O_EXCL on a block device). Throws FILE_UNREADABLE.

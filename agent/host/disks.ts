@@ -67,9 +67,10 @@ const diskEntry = async (name: string, mountInfo: string): Promise<DiskEntry> =>
   };
 };
 
-const list: Disks['list'] = async () => {
+const list: Disks['list'] = async (path) => {
   const mountInfo = (await readText('/proc/self/mountinfo')) ?? '';
-  const found = (await names('/sys/block')).filter((name) => !notADisk.test(name));
+  const isAsked = (name: string): boolean => path === undefined || path === `/dev/${name}`;
+  const found = (await names('/sys/block')).filter((name) => !notADisk.test(name) && isAsked(name));
   return (await Promise.all(found.map((name) => diskEntry(name, mountInfo)))).filter((disk) => disk.sizeBytes > 0);
 };
 

@@ -81,7 +81,8 @@ const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Pr
   // Whoever was killed may have made the mapping by then.
   if (meaning === 'done' || result.exit === null) progress.mapping = step.mapping;
   if (meaning !== 'done') throw failure('LUKS_OPEN_FAILED', progress, `cryptsetup ${commands.complaintOf(result)}`);
-  await host.run(commands.settleDevices());
+  // cryptsetup returns when udev is done with the mapping (dm_udev_wait). Only mkfs wants nobody else to look at it any more.
+  if (progress.plan.kind === 'formats') await host.run(commands.settleDevices());
   const table = await host.run(commands.dmTable(step.mapping));
   if (table.exit !== 0) throw failure('VOLUME_TABLE_MISMATCH', progress, `dmsetup ${commands.complaintOf(table)}`);
   const target = await host.disks.open(progress.targetPath, 'read');

@@ -202,11 +202,16 @@ export const readPartitionsAgain = (disk: string): Command => ({
   timeoutMs: 60 * seconds,
 });
 
+const udevadm = '/usr/bin/udevadm';
+
 export const settleDevices = (): Command => ({
-  program: '/usr/bin/udevadm',
+  program: udevadm,
   args: ['settle', '--timeout=30'],
   timeoutMs: 60 * seconds,
 });
+
+/** Whether it is settleDevices(). */
+export const waitsForDevices = ({ program }: Command): boolean => program === udevadm;
 
 /**
  * Why a program failed, for people: its exit status and its last line of complaint; mount(8)'s advice to look into the

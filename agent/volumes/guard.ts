@@ -32,12 +32,13 @@ export interface Sight {
   readonly blank: boolean;
   /** Our mark for exactly this volume and partition lies there, and no usable LUKS header. */
   readonly markedForThis: boolean;
+  /** What libblkid recognises on it; not asked when the plan destroys nothing. */
   readonly signatures: readonly string[];
   /** The device carries a header that passes the gate of its version. */
   readonly opensSafely: boolean;
   /** It is one of LUKS1. */
   readonly luks1: boolean;
-  /** What lies where our own table would put its partitions. */
+  /** What lies where our own table would put its partitions; not looked for when the plan destroys nothing. */
   readonly hidden: string | null;
   readonly sizeBytes: number;
   readonly serial: string | null;
@@ -124,8 +125,8 @@ const look = async (
     : target.read;
   const marker = target.sizeBytes < markerBytes ? null : parseMarker(await target.read(0, markerBytes));
   const header = await readLuksHeader(read, target.sizeBytes);
-  const signatures = await readSignatures(host, target.path);
   const destroys = plan.steps.some((step) => destructive.has(step.do));
+  const signatures = destroys ? await readSignatures(host, target.path) : [];
   const markStep = plan.steps.find((step) => step.do === 'mark-formatting');
   return {
     readOnly: disk.readOnly,
@@ -139,7 +140,7 @@ const look = async (
     growsTo: await roomOf(host, plan, disk),
     opensSafely: await opensSafely(header, { read, sizeBytes: target.sizeBytes }, legacy),
     luks1: header.kind === 'luks1',
-    hidden: await foundAtOurPlaces(read, target.sizeBytes),
+    hidden: destroys ? await foundAtOurPlaces(read, target.sizeBytes) : null,
     serial: disk.serial,
     metadata: await lookAtMetadata(host, plan, disk),
     signatures: resumes ? signatures.filter((name) => !ownTableSignatures.has(name)) : signatures,
@@ -159,7 +160,7 @@ export const guardPlan = async (
   const refuse = (detail: string): never => {
     throw new AgentError('VOLUME_GUARD_OBJECTS', { volume: plan.volume, detail });
   };
-  const disk = (await host.disks.list()).find(({ path }) => path === plan.disk) ?? refuse('the disk is gone');
+  const disk = (await host.disks.list(plan.disk)).find(({ path }) => path === plan.disk) ?? refuse('the disk is gone');
   const target = await host.disks.open(plan.target.path, 'read');
   try {
     const reason = objection(plan, await look(host, plan, disk, target, legacy));

@@ -3,10 +3,11 @@ import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { type AppliedVolume, applyPlan, closeVolumes } from './apply.ts';
-import { derivesKeys } from './commands.ts';
+import { derivesKeys, settleDevices, waitsForDevices } from './commands.ts';
 import { guardPlan } from './guard.ts';
 import { type Plan, renderSteps } from './plan.ts';
 import { discard, type Preparation, type PreparedVolume, prepareVolume, rehearseVolume } from './prepare.ts';
+import { limited, shared } from './take-turns.ts';
 
 /** A root key whose answer is older than this is asked again before its volume is opened. */
 const keyAnswerAgeMs = 20_000;
@@ -16,27 +17,20 @@ const volumesAtOnce = 4;
 /** Runs of cryptsetup at the same time: a key derivation takes 64 MiB, on volumes made elsewhere up to 1 GiB. */
 const derivationsAtOnce = 2;
 
-/** `work`, at most `limit` at a time; the others wait in the order in which they came. */
-const limited = <In, Out>(work: (input: In) => Promise<Out>, limit: number): ((input: In) => Promise<Out>) => {
-  const waiting: (() => void)[] = [];
-  let free = limit;
-  return async (input) => {
-    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
-    else free -= 1;
-    try {
-      return await work(input);
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
-};
-
-/** `host` that starts few programs at once which derive keys; everything else runs as it comes. */
-const withFewDerivations = (host: Host): Host => {
+/**
+ * `host` for many volumes at a time: few programs at once that derive keys, and one listing of the disks and one wait for
+ * udev for all who ask at the same time. Everything else happens as it comes.
+ */
+const forMany = (host: Host): Host => {
   const derive = limited(host.run, derivationsAtOnce);
-  return { ...host, run: (command) => (derivesKeys(command) ? derive(command) : host.run(command)) };
+  const settle = shared(() => host.run(settleDevices()));
+  const run: Host['run'] = (command) => {
+    if (derivesKeys(command)) return derive(command);
+    return waitsForDevices(command) ? settle() : host.run(command);
+  };
+  const listAll = shared(() => host.disks.list());
+  const list: Host['disks']['list'] = (path) => (path === undefined ? listAll() : host.disks.list(path));
+  return { ...host, run, disks: { ...host.disks, list } };
 };
 
 /** Runs all, waits for all: nothing keeps running behind an error. */
@@ -91,7 +85,7 @@ export const prepareAll = async (
   volumes: readonly ContractVolume[],
   preparation: Preparation,
 ): Promise<readonly PreparedVolume[]> => {
-  const calm = withFewDerivations(host);
+  const calm = forMany(host);
   const { done, failed } = await all(volumes, (volume) => prepareVolume(calm, volume, preparation));
   try {
     if (failed.length > 0) throw firstOf(failed);
@@ -147,7 +141,7 @@ export const applyAll = async (
   prepared: readonly PreparedVolume[],
   preparation: Preparation,
 ): Promise<readonly Opened[]> => {
-  const calm = withFewDerivations(host);
+  const calm = forMany(host);
   const one = (volume: PreparedVolume): Promise<Opened> => carryOut(calm, volume, preparation);
   const { done, failed } = await all(prepared, limited(one, volumesAtOnce));
   if (failed.length === 0) return done;
@@ -164,7 +158,8 @@ export const rehearseAll = async (
   volumes: readonly ContractVolume[],
   preparation: Preparation,
 ): Promise<readonly Plan[]> => {
-  const { done, failed } = await all(volumes, (volume) => rehearseVolume(host, volume, preparation));
+  const calm = forMany(host);
+  const { done, failed } = await all(volumes, (volume) => rehearseVolume(calm, volume, preparation));
   if (failed.length > 0) throw firstOf(failed);
   return done;
 };

@@ -28,7 +28,7 @@ const readTableAgain = async (host: Host, disk: string): Promise<void> => {
 
 /** Path of partition `number` when the kernel sees it where it was written. */
 const seenAt = async (host: Host, disk: string, number: number, range: ByteRange, fail: Fail): Promise<string> => {
-  const entry = (await host.disks.list()).find(({ path }) => path === disk);
+  const entry = (await host.disks.list(disk)).find(({ path }) => path === disk);
   const found = entry?.partitions.find((partition) => partition.number === number);
   if (found?.startBytes !== range.offset || found.sizeBytes !== range.length)
     throw fail(`the kernel does not see partition ${number} as written`);

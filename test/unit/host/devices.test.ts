@@ -52,7 +52,9 @@ t.test('the disks of this machine, without stacked and memory-backed ones', asyn
     t.equal(disk.path, `/dev/${disk.name}`);
     t.ok(disk.sizeBytes > 0 && disk.sizeBytes % 512 === 0);
     for (const partition of disk.partitions) t.ok(partition.number > 0 && partition.name.startsWith(disk.name));
+    t.strictSame(await disks.list(disk.path), [disk], 'the same, asked for by its path');
   }
+  for (const path of ['/dev/none', '/dev/loop0', 'none']) t.strictSame(await disks.list(path), [], path);
 });
 
 t.test('a lock is held by one, and freed when its holder is killed', async (t) => {

@@ -5,7 +5,7 @@ import { AgentError } from '../errors.ts';
 import { configureLogging } from '../logging/configure.ts';
 import { forwardJournal } from '../logging/forward.ts';
 import { maxLogRouterBytes, parseLogRouter } from '../logging/log-router-file.ts';
-import { checkNetwork, reachedText, targetsOf } from '../logging/network-check.ts';
+import { checkNetwork, reachedText, shownHost, targetsOf } from '../logging/network-check.ts';
 import { cursorPath } from '../logging/places.ts';
 import { openForLogging } from '../logging/read-logging.ts';
 import { type LoggingSettings, loggingSettings, patienceMs, wipeSettings } from '../logging/settings.ts';
@@ -99,7 +99,7 @@ const configure = (context: LoggingContext, io: CommandIo): Command =>
         try {
           const ports = { ...host, connections: await context.connections() };
           await configureLogging(ports, settings, wanted.logging, wanted.patienceMs);
-          announce(io, 'LOGGING_SET_UP', { hostname: wanted.logging.hostname });
+          announce(io, 'LOGGING_SET_UP', { hostname: shownHost(wanted.logging.hostname) });
         } finally {
           wipeSettings(wanted.logging);
         }

@@ -29,7 +29,10 @@ interface Shown {
   readonly daemon: { readonly isAnswering: boolean; readonly status: DaemonStatus } | null;
 }
 
-const answerLimitMs = 2_000;
+/** On a busy machine it takes its time; while somebody floods the socket it is closed for a second. */
+const answerLimitMs = 5_000;
+const attempts = 3;
+const betweenAttemptsMs = 1_000;
 
 type OpenedKnown = readonly OpenedRecord[] | 'absent' | 'forbidden';
 
@@ -52,11 +55,21 @@ const orNull = async <T>(work: Promise<T>): Promise<T | null> => {
   }
 };
 
+const askDaemon = async (host: Host, ask: AskSocket, run: string): Promise<DaemonStatus | null> => {
+  const limits = { timeoutMs: answerLimitMs, maxAnswerBytes: statusMaxBytes };
+  for (let tried = 1; tried <= attempts; tried += 1) {
+    const answer = await orNull(ask(statusSocket(run), new Uint8Array(), limits));
+    const status = answer === null ? null : parseStatus(answer);
+    if (status !== null) return status;
+    if ((await host.files.kind(statusPath(run))) === 'absent') return null;
+    if (tried < attempts) await host.clock.sleep(betweenAttemptsMs);
+  }
+  return null;
+};
+
 /** The daemon itself, or what it wrote last in this boot. */
 const readDaemon = async (host: Host, ask: AskSocket, run: string): Promise<Shown['daemon']> => {
-  const limits = { timeoutMs: answerLimitMs, maxAnswerBytes: statusMaxBytes };
-  const answer = await orNull(ask(statusSocket(run), new Uint8Array(), limits));
-  const live = answer === null ? null : parseStatus(answer);
+  const live = await askDaemon(host, ask, run);
   const bootId = await readBootId(host.files);
   if (live?.bootId === bootId) return { isAnswering: true, status: live };
   const bytes = await host.files.read(statusPath(run), statusMaxBytes);

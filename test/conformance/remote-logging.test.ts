@@ -47,7 +47,9 @@ const startRsyslog = (t: Test, { work, forwarding }: ReturnType<typeof configure
   const configuration = join(work, 'conf');
   const input = `module(load="imuxsock" sysSock.use="off")\ninput(type="imuxsock" socket="${socket}" ruleset="${ruleset}")\n`;
   writeFileSync(configuration, `${forwarding}${input}`);
-  const child: ChildProcess = spawn(program, ['-n', '-iNONE', '-f', configuration], { stdio: 'ignore' });
+  // Ends with this process, however that ends.
+  const command = ['--pdeathsig', 'KILL', program, '-n', '-iNONE', '-f', configuration];
+  const child: ChildProcess = spawn('setpriv', command, { stdio: 'ignore' });
   const ended = new Promise((resolve) => child.once('close', resolve));
   t.teardown(async () => {
     child.kill('SIGKILL');

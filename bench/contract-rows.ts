@@ -16,6 +16,7 @@ import { entropy } from '../agent/host/entropy.ts';
 import { Secret } from '../agent/secret.ts';
 import type { Row } from './measure.ts';
 import type { Repetitions } from './rows.ts';
+import type { Shipped } from './shipped.ts';
 
 const fixture = (path: string): string => join(import.meta.dirname, '../fixtures', path);
 const execute = promisify(execFile);
@@ -75,7 +76,7 @@ const forOpenssl = (folder: string, contract: Buffer): (() => Promise<unknown>) 
 const typical = async (
   times: Repetitions,
   folder: string,
-  bundle: string,
+  { executable }: Shipped,
   guest: KeyObject,
 ): Promise<readonly Row[]> => {
   const contract = await typicalContract(guest);
@@ -86,11 +87,11 @@ const typical = async (
   const baseline = 'openssl: two pkeyutl, two enc, one dgst, run by sh';
   const command = (name: string, ...more: readonly string[]) => ({
     name: `a typical contract, triseed contract ${name}`,
-    subject: `contract ${name}, a cold process of the bundle`,
+    subject: `contract ${name}, a cold process of the executable`,
     baseline,
     repetitions: times.processes,
     calls: 1,
-    measured: () => execute(process.execPath, [bundle, 'contract', name, path, '--decrypt-key', guestKeyPath, ...more]),
+    measured: () => execute(executable, ['contract', name, path, '--decrypt-key', guestKeyPath, ...more]),
     compared,
   });
   const at = new Date();
@@ -185,8 +186,8 @@ const failures = async ({ functions }: Repetitions): Promise<readonly Row[]> => 
   }));
 };
 
-/** `folder` is for files; `bundle` is the path of the shipped form. */
-export const contractRows = async (times: Repetitions, folder: string, bundle: string): Promise<readonly Row[]> => {
+/** `folder` is for files. */
+export const contractRows = async (times: Repetitions, folder: string, shipped: Shipped): Promise<readonly Row[]> => {
   const guest = createPrivateKey(readFileSync(guestKeyPath));
-  return [...(await typical(times, folder, bundle, guest)), await size(times, guest), ...(await failures(times))];
+  return [...(await typical(times, folder, shipped, guest)), await size(times, guest), ...(await failures(times))];
 };

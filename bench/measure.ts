@@ -1,5 +1,7 @@
 /** Interleaved measuring: subject and baseline take turns, so that whatever the machine does hits both alike. */
 
+export type Unit = 'ms' | 'MiB';
+
 export interface Row {
   readonly name: string;
   /** What is measured, and against what. */
@@ -10,14 +12,19 @@ export interface Row {
   readonly calls: number;
   readonly measured: () => Promise<unknown>;
   readonly compared: () => Promise<unknown>;
-  /** Each side answers the milliseconds that it took, by a clock of its own. */
+  /** Each side answers its own number, such as the milliseconds by a clock of its own; `unit` is 'ms' unless given. */
   readonly reported?: true;
-  /** What else the times say. */
-  readonly remark?: (times: Pick<Result, 'subjectMs' | 'baselineMs'>) => string;
+  readonly unit?: Unit;
+  /** The most that the ratio, or the subject itself, may be. */
+  readonly limit?: Limit;
+  /** What else the numbers say. */
+  readonly remark?: (numbers: Pick<Result, 'ours' | 'theirs'>) => string;
 }
 
-/** Milliseconds of one call. */
-export interface Times {
+export type Limit = { readonly ratio: number } | { readonly subject: number };
+
+/** Of one call. */
+export interface Spread {
   readonly median: number;
   readonly lowerQuartile: number;
   readonly upperQuartile: number;
@@ -28,12 +35,16 @@ export interface Result {
   readonly subject: string;
   readonly baseline: string;
   readonly repetitions: number;
-  readonly subjectMs: Times;
-  readonly baselineMs: Times;
+  readonly unit: Unit;
+  readonly ours: Spread;
+  readonly theirs: Spread;
   /** Median of the subject by median of the baseline. */
   readonly ratio: number;
   /** Ratios of the single repetitions, quartiles: how far to trust `ratio`. */
   readonly ratioSpread: readonly [number, number];
+  readonly limit?: Limit;
+  /** Whether the limit is kept. */
+  readonly isKept?: boolean;
   readonly remark?: string;
 }
 
@@ -46,7 +57,7 @@ export const quantile = (values: readonly number[], fraction: number): number =>
   return below + (above - below) * (place - Math.floor(place));
 };
 
-const timesOf = (values: readonly number[]): Times => ({
+const spreadOf = (values: readonly number[]): Spread => ({
   median: quantile(values, 0.5),
   lowerQuartile: quantile(values, 0.25),
   upperQuartile: quantile(values, 0.75),
@@ -61,26 +72,31 @@ const timed = async (work: () => Promise<unknown>, { calls, reported }: Row): Pr
 
 /** Runs one row: a warm-up of each side, then the repetitions, each side first in turn. */
 export const run = async (row: Row): Promise<Result> => {
-  const { name, subject, baseline, repetitions } = row;
-  const [ours, theirs]: [number[], number[]] = [[], []];
+  const { name, subject, baseline, repetitions, limit } = row;
+  const [subjects, baselines]: [number[], number[]] = [[], []];
   if (repetitions > 1) for (const work of [row.measured, row.compared]) await timed(work, row);
   for (let repetition = 0; repetition < repetitions; repetition += 1) {
     const first = repetition % 2 === 0;
-    if (first) ours.push(await timed(row.measured, row));
-    theirs.push(await timed(row.compared, row));
-    if (!first) ours.push(await timed(row.measured, row));
+    if (first) subjects.push(await timed(row.measured, row));
+    baselines.push(await timed(row.compared, row));
+    if (!first) subjects.push(await timed(row.measured, row));
   }
-  const [subjectMs, baselineMs] = [timesOf(ours), timesOf(theirs)];
-  const ratios = ours.map((value, at) => value / (theirs[at] ?? Number.NaN));
+  const [ours, theirs] = [spreadOf(subjects), spreadOf(baselines)];
+  const ratios = subjects.map((value, at) => value / (baselines[at] ?? Number.NaN));
+  const ratio = ours.median / theirs.median;
   return {
     name,
     subject,
     baseline,
     repetitions,
-    subjectMs,
-    baselineMs,
-    ratio: subjectMs.median / baselineMs.median,
+    unit: row.unit ?? 'ms',
+    ours,
+    theirs,
+    ratio,
     ratioSpread: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
-    ...(row.remark === undefined ? {} : { remark: row.remark({ subjectMs, baselineMs }) }),
+    ...(limit === undefined
+      ? {}
+      : { limit, isKept: 'ratio' in limit ? ratio <= limit.ratio : ours.median <= limit.subject }),
+    ...(row.remark === undefined ? {} : { remark: row.remark({ ours, theirs }) }),
   };
 };

@@ -1,5 +1,4 @@
 /** What is measured. Each row compares the agent with the least that could do the same work. */
-import { execFile } from 'node:child_process';
 import {
   constants,
   createHash,
@@ -11,7 +10,6 @@ import {
 } from 'node:crypto';
 import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { decryptContract } from '../agent/contract/decrypt.ts';
 import { parseToken } from '../agent/contract/envelope.ts';
 import { validateContract } from '../agent/contract/validate.ts';
@@ -21,17 +19,13 @@ import { Secret } from '../agent/secret.ts';
 import { luksFormat } from '../agent/volumes/commands.ts';
 import { gateHeader } from '../agent/volumes/gate.ts';
 import { readLuksHeader } from '../agent/volumes/luks-header.ts';
-import { currentBundle } from '../scripts/bundle.ts';
 import { contractRows } from './contract-rows.ts';
 import type { Row } from './measure.ts';
+import type { Shipped } from './shipped.ts';
+import { startRows } from './start-rows.ts';
 
 const root = join(import.meta.dirname, '..');
 const fixture = (path: string): string => join(root, 'fixtures', path);
-const main = join(root, 'agent/main.ts');
-/** What an installed guest runs, made of the sources as they are now. */
-export const bundle = join(root, currentBundle());
-const execute = promisify(execFile);
-const node = (...args: readonly string[]): Promise<unknown> => execute(process.execPath, [...args]);
 
 const sealedPath = fixture('contracts/sealed/signed.yaml');
 const guestKeyPath = fixture('keys/THROWAWAY-guest-key.pem');
@@ -44,36 +38,6 @@ export interface Repetitions {
   readonly functions: number;
   readonly calls: number;
 }
-
-const coldStart = ({ processes }: Repetitions): Row => ({
-  name: 'cold start',
-  subject: 'triseed --version, from the sources',
-  baseline: 'node -e 0',
-  repetitions: processes,
-  calls: 1,
-  measured: () => node(main, '--version'),
-  compared: () => node('-e', '0'),
-});
-
-const coldBundle = ({ processes }: Repetitions, bundle: string): Row => ({
-  name: 'cold start of the bundle',
-  subject: 'triseed --version, from the bundle',
-  baseline: 'node -e 0',
-  repetitions: processes,
-  calls: 1,
-  measured: () => node(bundle, '--version'),
-  compared: () => node('-e', '0'),
-});
-
-const validation = ({ processes }: Repetitions): Row => ({
-  name: 'contract validate',
-  subject: 'triseed contract validate of a contract without volumes, a process',
-  baseline: 'node -e 0',
-  repetitions: processes,
-  calls: 1,
-  measured: () => node(main, 'contract', 'validate', fixture('contracts/valid/no-volumes.yaml')),
-  compared: () => node('-e', '0'),
-});
 
 const parts = (): { readonly workload: string; readonly env: string; readonly signature: Buffer } => {
   const text = readFileSync(sealedPath, 'utf8');
@@ -154,12 +118,10 @@ const gate = async ({ functions, calls }: Repetitions, folder: string): Promise<
   ];
 };
 
-/** All rows. `folder` is for their files. */
-export const rows = async (repetitions: Repetitions, folder: string): Promise<readonly Row[]> => [
-  coldStart(repetitions),
-  coldBundle(repetitions, bundle),
-  validation(repetitions),
+/** All rows that need neither guest nor daemon. `folder` is for their files. */
+export const rows = async (repetitions: Repetitions, folder: string, shipped: Shipped): Promise<readonly Row[]> => [
+  ...startRows(repetitions, folder, shipped),
   againstPrimitives(repetitions),
-  ...(await contractRows(repetitions, folder, bundle)),
+  ...(await contractRows(repetitions, folder, shipped)),
   ...(await gate(repetitions, folder)),
 ];

@@ -1,59 +1,90 @@
 /**
  * `npm run bench`: how long the agent's work takes, as ratios against baselines measured in the same run.
  *
- *   node bench/run.ts [--json] [--smoke | --guests]
+ *   node bench/run.ts [--json] [--smoke] [--guests | --without-guests]
  *
- * --json prints one JSON document, --smoke runs every row that needs no guest once to see that it still works, --guests only the rows
- * that need one.
+ * --json prints one JSON document, --smoke runs every row once to see that it still works, --guests only the rows that need a
+ * guest, --without-guests only the others. docs/bench.md explains the rows.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { guestRows } from './guest-rows.ts';
+import { daemonRows, daemonSizes } from './daemon-rows.ts';
+import { guestRows, guestSetups } from './guest-rows.ts';
 import { keyServiceRows } from './key-service-rows.ts';
-import { type Result, type Row, run } from './measure.ts';
-import { bundle, rows } from './rows.ts';
+import { type Result, type Row, run, type Spread } from './measure.ts';
+import { rows } from './rows.ts';
+import { makeShipped } from './shipped.ts';
 
 const { values } = parseArgs({
-  options: { json: { type: 'boolean' }, smoke: { type: 'boolean' }, guests: { type: 'boolean' } },
+  options: {
+    json: { type: 'boolean' },
+    smoke: { type: 'boolean' },
+    guests: { type: 'boolean' },
+    'without-guests': { type: 'boolean' },
+  },
 });
-const repetitions = values.smoke
-  ? { processes: 1, functions: 1, calls: 1 }
-  : { processes: 15, functions: 31, calls: 50 };
-const guestRepetitions = 5;
+const isSmoke = values.smoke === true;
+const repetitions = isSmoke ? { processes: 1, functions: 1, calls: 1 } : { processes: 15, functions: 31, calls: 50 };
 
 const number = (value: number): string => value.toPrecision(3);
-const lineOf = ({ name, subject, baseline, subjectMs, baselineMs, ratio, ratioSpread, remark }: Result): string =>
+const spread = ({ median, lowerQuartile, upperQuartile }: Spread, unit: string): string =>
+  `${number(median)} ${unit} (${number(lowerQuartile)} to ${number(upperQuartile)})`;
+const limitOf = ({ limit, isKept, unit }: Result): readonly string[] => {
+  if (limit === undefined) return [];
+  const most = 'ratio' in limit ? `ratio ${limit.ratio}` : `${limit.subject} ${unit}`;
+  return [`  at most ${most}: ${isKept ? 'kept' : 'MISSED'}`];
+};
+const linesOf = (result: Result): string =>
   [
-    `${name}: ${number(ratio)} (${number(ratioSpread[0])} to ${number(ratioSpread[1])})`,
-    `  ${number(subjectMs.median)} ms (${number(subjectMs.lowerQuartile)} to ${number(subjectMs.upperQuartile)})  ${subject}`,
-    `  ${number(baselineMs.median)} ms (${number(baselineMs.lowerQuartile)} to ${number(baselineMs.upperQuartile)})  ${baseline}`,
-    ...(remark === undefined ? [] : [`  ${remark}`]),
+    `${result.name}: ${number(result.ratio)} (${number(result.ratioSpread[0])} to ${number(result.ratioSpread[1])})`,
+    `  ${spread(result.ours, result.unit)}  ${result.subject}`,
+    `  ${spread(result.theirs, result.unit)}  ${result.baseline}`,
+    ...limitOf(result),
+    ...(result.remark === undefined ? [] : [`  ${result.remark}`]),
   ].join('\n');
+
+const processor = (): string =>
+  /^model name\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? process.arch;
 
 const folder = mkdtempSync(join(tmpdir(), 'triseed-bench-'));
 try {
   const load = loadavg()[0] ?? 0;
+  const startedMs = performance.now();
   const results: Result[] = [];
   const runAll = async (all: readonly Row[]): Promise<void> => {
     for (const row of all) {
       const result = await run(row);
       results.push(result);
-      if (!values.json) console.log(lineOf(result));
+      if (!values.json) console.log(linesOf(result));
     }
   };
+  const shipped = makeShipped(folder);
   if (!values.guests) {
-    await runAll(await rows(repetitions, folder));
-    await using service = await keyServiceRows(repetitions, folder, bundle);
+    await runAll(await rows(repetitions, folder, shipped));
+    for (const count of daemonSizes) {
+      await using daemon = await daemonRows(isSmoke, folder, shipped, count);
+      await runAll(daemon.rows);
+    }
+    await using service = await keyServiceRows(repetitions, folder, shipped.bundle);
     await runAll(service.rows);
   }
-  if (!values.smoke) {
-    await using inGuests = await guestRows(guestRepetitions);
-    await runAll(inGuests?.rows ?? []);
+  if (!values['without-guests']) {
+    for (const setup of guestSetups) {
+      await using guest = await guestRows(isSmoke ? 1 : 5, shipped, setup);
+      await runAll(guest?.rows ?? []);
+    }
   }
-  if (values.json) console.log(JSON.stringify({ node: process.version, load, results }, null, 2));
-  else console.log(`medians with quartiles; Node ${process.version}, load ${number(load)} at the start`);
+  const machine = { node: process.version, processor: processor(), processors: availableParallelism(), load };
+  const seconds = Math.round((performance.now() - startedMs) / 1000);
+  if (values.json) console.log(JSON.stringify({ ...machine, seconds, results }, null, 2));
+  else {
+    const { node, processors } = machine;
+    console.log(
+      `medians with quartiles, in ${seconds} s; Node ${node}, ${processors} × ${machine.processor}, load ${number(load)} at the start`,
+    );
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

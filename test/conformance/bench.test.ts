@@ -3,8 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { quantile, type Result, run } from '../../bench/measure.ts';
+import { type Limit, quantile, type Result, run } from '../../bench/measure.ts';
 
+t.setTimeout(300_000);
 const root = join(import.meta.dirname, '..', '..');
 
 t.test('quantiles', async (t) => {
@@ -17,6 +18,25 @@ t.test('quantiles', async (t) => {
   ];
   for (const [values, fraction, expected] of cases) t.equal(quantile(values, fraction), expected, `${values}`);
   t.throws(() => quantile([], 0.5), RangeError);
+});
+
+t.test('limits', async (t) => {
+  const row = {
+    name: 'limits',
+    subject: '',
+    baseline: '',
+    repetitions: 1,
+    calls: 1,
+    reported: true,
+    measured: async () => 30,
+    compared: async () => 10,
+  } as const;
+  const kept = async (limit: Limit) => (await run({ ...row, limit })).isKept;
+  t.equal(await kept({ ratio: 3 }), true);
+  t.equal(await kept({ ratio: 2.9 }), false);
+  t.equal(await kept({ subject: 30 }), true);
+  t.equal(await kept({ subject: 29 }), false);
+  t.equal((await run(row)).isKept, undefined);
 });
 
 t.test('subject and baseline take turns, each first half of the time', async (t) => {
@@ -35,24 +55,32 @@ t.test('subject and baseline take turns, each first half of the time', async (t)
   t.strictSame(order.slice(2), ['ours', 'theirs', 'theirs', 'ours', 'ours', 'theirs', 'theirs', 'ours']);
 });
 
-t.test('every row runs', async (t) => {
-  const text = execFileSync(process.execPath, [join(root, 'bench/run.ts'), '--smoke', '--json'], { encoding: 'utf8' });
+t.test('every row that needs no guest runs', async (t) => {
+  const args = [join(root, 'bench/run.ts'), '--smoke', '--without-guests', '--json'];
+  const text = execFileSync(process.execPath, args, { encoding: 'utf8' });
   const { results } = JSON.parse(text) as { readonly results: readonly Result[] };
   const names = results.map(({ name }) => name);
   const expected = [
     'cold start',
     'contract validate',
+    'volume plan of 100 volumes',
     'open, verify and validate a contract, in process',
     'a typical contract, opened, verified and validated in process',
     'a typical contract, triseed contract verify',
     'a token of 3 MiB, in process',
     'refusing a token with broken padding',
+    'key daemon, 1 volume: memory',
+    'key daemon, 8 volumes: processor',
+    'key daemon, 64 volumes: memory',
     'kms serve, until it listens',
     'kms serve, 500 × wrap',
     'kms serve, 500 × unwrap',
     ...(existsSync('/usr/sbin/cryptsetup') ? ['header gate'] : []),
   ];
   for (const name of expected) t.ok(names.includes(name), name);
-  for (const { name, ratio, subjectMs, baselineMs } of results)
-    t.ok(ratio > 0 && Number.isFinite(ratio) && subjectMs.median > 0 && baselineMs.median > 0, `${name} was measured`);
+  for (const { name, ratio, ours, theirs } of results) {
+    // Of a second of polling the kernel's clock may see nothing.
+    const isSeen = name.endsWith(': processor') || (ratio > 0 && Number.isFinite(ratio) && ours.median > 0);
+    t.ok(isSeen && theirs.median >= 0, `${name} was measured`);
+  }
 });

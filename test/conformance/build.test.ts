@@ -43,7 +43,7 @@ const copyTo = (from: string, folder: string): string => {
 
 const build = (checkout: string, surroundings: { readonly umask: string; readonly env: Record<string, string> }) =>
   new Promise<string>((resolve, reject) => {
-    const command = `umask ${surroundings.umask}; exec "$0" scripts/build/main.ts --level 1`;
+    const command = `umask ${surroundings.umask}; exec "$0" scripts/build/main.ts --level 2`;
     const child = spawn('sh', ['-c', command, process.execPath], {
       cwd: checkout,
       env: { PATH: process.env.PATH, SOURCE_DATE_EPOCH: '1790000000', ...surroundings.env },

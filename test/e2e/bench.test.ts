@@ -1,0 +1,25 @@
+/** The rows of the benchmark that need a guest still run: once each, and no time is asserted. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Result } from '../../bench/measure.ts';
+
+t.setTimeout(1_200_000);
+const root = join(import.meta.dirname, '..', '..');
+
+t.test('every row that needs a guest runs', async (t) => {
+  const args = [join(root, 'bench/run.ts'), '--smoke', '--guests', '--json'];
+  const { results } = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as {
+    readonly results: readonly Result[];
+  };
+  const names = results.map(({ name }) => name);
+  for (const name of [
+    'boot, a volume under a root key',
+    'boot, 8 volumes under a root key',
+    'boot, a volume with two seeds',
+    'boot, beyond cryptsetup, key service and mount',
+    'boot, peak resident memory',
+  ])
+    t.ok(names.includes(name), name);
+  for (const { name, ours, theirs } of results) t.ok(ours.median > 0 && theirs.median > 0, `${name} was measured`);
+});

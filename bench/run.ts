@@ -72,7 +72,7 @@ try {
   }
   if (!values['without-guests']) {
     for (const setup of guestSetups) {
-      await using guest = await guestRows(isSmoke ? 1 : 5, shipped, setup);
+      await using guest = await guestRows(isSmoke ? 1 : 3, shipped, setup);
       await runAll(guest?.rows ?? []);
     }
   }

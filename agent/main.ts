@@ -83,6 +83,10 @@ const unattended = new Set(['boot', 'keyd', 'network', 'logging', 'notices']);
 const isStage = ([first, second]: readonly string[]): boolean =>
   first === 'boot' || first === 'network' || (first === 'logging' && second === 'configure');
 
+/** Runs as long as the guest does. */
+const lasts = ([first, second]: readonly string[]): boolean =>
+  first === 'keyd' || first === 'notices' || (first === 'logging' && second === 'forward');
+
 const run = async (given: readonly string[], sink: JournalSink): Promise<number> => {
   const [{ CommanderError }, { programFor }, { processIo }] = await Promise.all([
     import('commander'),
@@ -115,6 +119,8 @@ const main = async (): Promise<void> => {
     process.stdout.write(`${version}\n`);
     return;
   }
+  // First of all: what was compiled before stays.
+  if (lasts(given)) (await import('./host/lasting.ts')).lastLean();
   const sink = await openJournal();
   const status = await run(given, sink);
   await sink.close();

@@ -2,7 +2,7 @@
 import { mappingOf } from '../agent/volumes/plan.ts';
 import type { Guest } from '../test/e2e/guest/guest.ts';
 
-const commandLimitMs = 120_000;
+const commandLimitMs = 900_000;
 export const script = '/usr/local/bin/open-by-hand';
 
 /** Volumes, the contract that names them and the agent's configuration that names the contract. */

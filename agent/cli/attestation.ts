@@ -1,4 +1,5 @@
 /** `triseed attestation`: open and verify what a guest says about itself. */
+import { isUtf8 } from 'node:buffer';
 import { Command } from 'commander';
 import { type AttestationRecord, maximumRecordBytes, parseRecord } from '../attestation/record.ts';
 import { type Attestation, maximumSignatureBytes, verifyAttestation } from '../attestation/verify.ts';
@@ -43,7 +44,12 @@ const openRecord = async (
   assertImplicitRejection(key);
   if (parseToken(token) === null) throw notOpened(path, 'the token is damaged');
   const opened = openToken(token, key);
-  if (opened === null) throw notOpened(path, 'the token does not open with this key');
+  // Another key gives random bytes, whose padding looks right one time in 256.
+  const isText = opened?.plaintext.expose((bytes) => isUtf8(bytes)) === true;
+  if (opened === null || !isText) {
+    opened?.plaintext.wipe();
+    throw notOpened(path, 'the token does not open with this key');
+  }
   return opened.plaintext;
 };
 

@@ -1,6 +1,6 @@
 /**
- * Random fault scripts against client and key service in one process, on a clock that jumps. `CAMPAIGN_SEED=text` repeats a
- * campaign, `CAMPAIGN_RUNS=n` changes its length, `CAMPAIGN_ONLY=n` plays one script and prints it.
+ * Random fault scripts against client and key service in one process, on a clock that jumps. `CAMPAIGN_SEED=text` plays
+ * another campaign than the one that is always played, `CAMPAIGN_RUNS=n` changes its length, `CAMPAIGN_ONLY=n` plays one script and prints it.
  */
 import t from 'tap';
 import { AgentError } from '../../agent/errors.ts';
@@ -15,7 +15,7 @@ import { type Script, scriptOf } from './campaign/script.ts';
 
 t.setTimeout(300_000);
 
-const seed = process.env.CAMPAIGN_SEED ?? String(Math.floor(Math.random() * 1e9));
+const seed = process.env.CAMPAIGN_SEED ?? '781670324';
 const runs = Number(process.env.CAMPAIGN_RUNS ?? 1000);
 const only = process.env.CAMPAIGN_ONLY === undefined ? null : Number(process.env.CAMPAIGN_ONLY);
 /** One service is shared by so many scripts; each has its own keys. */

@@ -87,7 +87,7 @@ const lines: readonly string[] = [
 const record = (change: (line: string) => string | null = (line) => line): string =>
   `${lines.flatMap((line) => change(line) ?? []).join('\n')}\n`;
 /** What the guest leaves: record, signature over the plain record, and the record encrypted to the attestation key. */
-const leave = (name: string, text: string, signingKey = imageKey): void => {
+const leave = (name: string, text: string | Uint8Array, signingKey = imageKey): void => {
   writeFileSync(at(name), text);
   writeFileSync(at(`${name}.sig`), openssl(['dgst', '-sha256', '-sign', signingKey], text));
   writeFileSync(at('public.pem'), attestationPublic);
@@ -289,11 +289,15 @@ t.test('what cannot be read ends with its own words, and no word of a key', asyn
   writeFileSync(at('cut.enc'), readFileSync(at('record.enc'), 'utf8').slice(0, 900));
   writeFileSync(at('huge'), Buffer.alloc(1024 * 1024, 'a'));
   writeFileSync(at('bomb'), `1.2.3\n${'\n'.repeat(2000)}`);
+  // What another key gives when the padding of its random bytes happens to be right.
+  leave('noise', Buffer.alloc(256, 0xb1));
   const rest = ['--signature', at('record.sig'), '--cert', imageCert];
   const table: Readonly<Record<string, readonly [number, RegExp, readonly string[]]>> = {
     'an encrypted record without a key': [1, /TSD11001E.*--key/, ['verify', at('record.enc'), ...rest]],
     'another key': [1, /TSD11001E/, ['verify', at('record.enc'), ...rest, '--key', key('guest-2048-key.pem')]],
     'another key, decrypt': [1, /TSD11001E/, ['decrypt', at('record.enc'), '--key', key('guest-key.pem')]],
+    'a token that holds no text': [1, /TSD11001E.*this key/, ['verify', at('noise.enc'), ...rest, ...withKey]],
+    'the same, decrypt': [1, /TSD11001E.*this key/, ['decrypt', at('noise.enc'), ...withKey]],
     'a token that is cut': [1, /TSD11001E.*damaged/, ['decrypt', at('cut.enc'), ...withKey]],
     'a plain record to decrypt': [1, /TSD11001E.*not encrypted/, ['decrypt', at('record'), ...withKey]],
     'an unknown prefix': [1, /TSD11002E/, ['verify', at('damaged.enc'), ...rest]],

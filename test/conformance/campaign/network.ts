@@ -120,6 +120,8 @@ export const networkOf = (setting: Setting, script: Script): Network => {
   const beganMs = clock.monotonicMs();
   const exchanges: Exchange[] = [];
   const tokens: string[] = [];
+  /** Ciphertexts whose seed was swapped when they were made. The same lie when they are unwrapped is one that no client can see. */
+  const lied = new Set<unknown>();
   const left = script.faults.map((fault) => ({ fault, count: fault.count }));
 
   /** The entry is told from the address: each has a host of its own for tokens, and its own key. */
@@ -209,8 +211,10 @@ export const networkOf = (setting: Setting, script: Script): Network => {
       case 'mangle': {
         const given = await real(request);
         if (given.status !== 200 || operation === 'token') return given;
-        const mayLieAboutSeed = operation !== 'unwrap' || membersOf(bodyText(request.body))?.ciphertext !== stored;
+        const asked = operation === 'unwrap' ? membersOf(bodyText(request.body))?.ciphertext : undefined;
+        const mayLieAboutSeed = asked === undefined || (asked !== stored && !lied.has(asked));
         const text = mangle(given.text, effect.how, effect.at, { ...lie, mayLieAboutSeed });
+        if (effect.how === 'swapSeed' && text !== given.text) lied.add(membersOf(text)?.ciphertext);
         return { ...given, text, isTouched: text !== given.text };
       }
     }

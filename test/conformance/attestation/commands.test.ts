@@ -87,7 +87,7 @@ const lines: readonly string[] = [
 const record = (change: (line: string) => string | null = (line) => line): string =>
   `${lines.flatMap((line) => change(line) ?? []).join('\n')}\n`;
 /** What the guest leaves: record, signature over the plain record, and the record encrypted to the attestation key. */
-const leave = (name: string, text: string | Uint8Array, signingKey = imageKey): void => {
+const leave = (name: string, text: string | Buffer, signingKey = imageKey): void => {
   writeFileSync(at(name), text);
   writeFileSync(at(`${name}.sig`), openssl(['dgst', '-sha256', '-sign', signingKey], text));
   writeFileSync(at('public.pem'), attestationPublic);

@@ -10,7 +10,7 @@
  * from running. The last line is `N passed, N failed[, N skipped]`; the exit status is 0 when nothing failed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -155,6 +155,8 @@ const totalsOf = (lines: readonly string[]): Counts => {
   return { passed: count('pass'), failed: count('fail'), skipped: count('skip') + count('todo') };
 };
 
+const usesRandomTests = (file: string): boolean => /from 'fast-check'/.test(readFileSync(join(root, file), 'utf8'));
+
 /** A file that dies, says nothing, or whose status belies its totals has failed. */
 const runFile = async (
   file: string,
@@ -163,7 +165,8 @@ const runFile = async (
   verbose: boolean,
 ): Promise<Counts> => {
   const began = performance.now();
-  const child = start('node', [file, ...args], 'pipe', {
+  const seeded = usesRandomTests(file) ? ['--import', './test/fakes/property-seed.ts'] : [];
+  const child = start('node', [...seeded, file, ...args], 'pipe', {
     TAP_TIMEOUT: String(timeoutSeconds),
     // Guests of two files get CPUs of their own.
     TAP_JOB_ID: String(lane),

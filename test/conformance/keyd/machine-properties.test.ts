@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { deadlineOf } from '../../../agent/keyd/grace.ts';
 import { prepare, step } from '../../../agent/keyd/machine.ts';
 import type { Effect, Event, PollAnswer, WatchConfiguration } from '../../../agent/keyd/state.ts';
-import { type Run, type ScriptedPoll, simulate, type World } from './simulation.ts';
+import { type Run, type ScriptedPoll, simulate, type World } from '../../unit/keyd/simulation.ts';
 
 const minuteMs = 60_000;
 const unreachableWindowMs = 30_000;
@@ -357,6 +358,12 @@ t.test('settings read again in the middle: no grace becomes longer, and the dead
         const running = state.volumes.flatMap(({ volume, grace }) => (grace === null ? [] : [{ volume, grace }]));
         const again = step(state, { kind: 'reloaded', atMs, pollMs, onRevoked: 'grace' }).state;
         if (running.some(({ grace }) => grace.deadlineMs <= atMs)) return again.phase === 'revoking';
+        // Nobody has answered for the other keys yet: that may have lasted too long by now.
+        const isOverdue = state.volumes.some((volume) => {
+          const own = state.keys.find(({ key }) => key === volume.key);
+          return volume.grace === null && own !== undefined && deadlineOf(volume, own, pollMs) <= atMs;
+        });
+        if (again.phase === 'revoking') return isOverdue;
         return (
           again.phase === 'guarding' &&
           running.every(

@@ -1,5 +1,5 @@
 /** What whoever holds the disks can do to volumes that the agent made: each is noticed. And what a boot mends by itself. */
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { MiB, partitionOf, put, tool, zero } from './image.ts';
 import type { LuksJson } from './luks-file.ts';
 import { forgedIn, type Refusal } from './refusals.ts';
@@ -14,6 +14,24 @@ const tokenOf = (json: LuksJson): LuksJson['tokens'][string] => {
   const [token] = Object.values(json.tokens);
   if (token === undefined) throw new Error('no token');
   return token;
+};
+
+/** The token in the header wraps another seed; what the MAC in it binds is as it was. */
+const otherToken: DiskMaker = async (disk) => {
+  const { wrapped } = await disk.stage.wrapOnce('main');
+  await forgedIn(2, (json) => Object.assign(tokenOf(json), { wrapped }))(disk);
+};
+
+/** The keyfile of the metadata partition wraps another seed. */
+const otherKeyfile: DiskMaker = async ({ file, stage }) => {
+  const image = `${file}.metadata`;
+  const { offset, length } = partitionOf(file, 1);
+  tool('dd', [`if=${file}`, `of=${image}`, 'bs=1M', `skip=${offset / MiB}`, `count=${length / MiB}`, 'conv=sparse']);
+  const text = `${image}.keyfile`;
+  tool('tee', [text], (await stage.wrapOnce('main')).wrapped);
+  tool('debugfs', ['-w', '-R', 'rm keyfile', image]);
+  tool('debugfs', ['-w', '-R', `write ${text} keyfile`, image]);
+  put(file, offset, readFileSync(image));
 };
 
 interface Tampering extends Omit<Refusal, 'disk'> {
@@ -56,10 +74,7 @@ const tamperings: readonly Tampering[] = [
   {
     key: 'other_seed',
     kms,
-    by: async (disk) => {
-      const { wrapped } = await disk.stage.wrapOnce('main');
-      await forgedIn(2, (json) => Object.assign(tokenOf(json), { wrapped }))(disk);
-    },
+    by: steps(otherToken, otherKeyfile),
     refused: 'VOLUME_BINDING_BROKEN',
   },
   { key: 'keyslot', kms, by: bytesAt(2, 32_768 + 5000, 'scratched'), refused: 'LUKS_OPEN_FAILED' },
@@ -99,25 +114,10 @@ const damages: readonly (VolumeCase & { readonly by: DiskMaker })[] = [
   {
     key: 'other_seed',
     kms,
-    by: async ({ file, stage }) => {
-      const image = `${file}.metadata`;
-      const { offset, length } = partitionOf(file, 1);
-      tool('dd', [
-        `if=${file}`,
-        `of=${image}`,
-        'bs=1M',
-        `skip=${offset / MiB}`,
-        `count=${length / MiB}`,
-        'conv=sparse',
-      ]);
-      const text = `${image}.keyfile`;
-      tool('tee', [text], (await stage.wrapOnce('main')).wrapped);
-      tool('debugfs', ['-w', '-R', 'rm keyfile', image]);
-      tool('debugfs', ['-w', '-R', `write ${text} keyfile`, image]);
-      const { readFileSync } = await import('node:fs');
-      put(file, offset, readFileSync(image));
-    },
+    by: otherKeyfile,
   },
+  // Named like a volume whose header is damaged otherwise, too.
+  { key: 'keyslot', kms, by: otherToken },
 ];
 
 export const damagedFrom = (originals: Originals): readonly VolumeCase[] =>

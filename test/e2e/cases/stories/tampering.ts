@@ -1,5 +1,6 @@
 /** Disks that the agent made, changed behind its back: refused and left alone, or mended. */
 import type { Test } from 'tap';
+import { messages } from '../../../../agent/messages.ts';
 import { linesWith } from '../journal.ts';
 import { judge } from '../judge.ts';
 import { refuseAll } from '../refuse.ts';
@@ -33,6 +34,8 @@ export const tampering = async (t: Test, stage: Stage): Promise<void> => {
   await t.test('refused', (t) => refuseAll(t, stage, 'tampered', tamperedWith(fileOf)));
   const damaged = damagedFrom(fileOf);
   const { guest, fileOf: mended } = await run(stage, 'mended', damaged);
+  const said = linesWith(guest, messages.STORED_SEED_FROM_KEYFILE.id);
+  t.match(said, [/volume keyslot /], 'the keyfile has the seed that belongs to the volume, and that is said');
   for (const { key } of damaged) {
     t.match(linesWith(guest, 'TSD07001I', `volume ${key}:`), [/open-kms: /], key);
     const content = { boots: `${key}\n${key}\n` };

@@ -8,6 +8,7 @@ import t, { type Test } from 'tap';
 import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
+import { twoRootKeys } from './cases/stories/circle.ts';
 import { everyLoss } from './cases/stories/deadlines.ts';
 import { stockWithForgedHeaders } from './cases/stories/forgeries.ts';
 import { grownDisks } from './cases/stories/growth.ts';
@@ -26,6 +27,7 @@ type Story = (t: Test, stage: Stage) => Promise<void>;
 /** The longest first. Stories that change a root key have one of their own. */
 const stories: Readonly<Record<string, Story>> = {
   'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
+  'two root keys, one of them lost, and a daemon that is killed': twoRootKeys,
   'every way to lose a root key: never before the deadline, and at most two seconds after it': everyLoss,
   'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
   'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),

@@ -1,4 +1,5 @@
-/** What the key daemon of a running guest says of itself. */
+/** What the key daemon of a running guest says of itself, and when it acts. */
+import type { Test } from 'tap';
 import { type DaemonStatus, parseStatus } from '../../../agent/keyd/status.ts';
 import type { Guest } from '../guest/guest.ts';
 
@@ -34,3 +35,37 @@ export const residentKiB = async (guest: Guest): Promise<number> =>
       "sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/$(systemctl show -p MainPID --value triseed-keyd)/status",
     ),
   );
+
+/** What the guest may be late. */
+const toleratedSeconds = 2;
+const tickSeconds = 0.25;
+/** The journal stamps a line in microseconds after it was written. */
+const clockSlackSeconds = 0.05;
+
+/** Says `tick` in the journal from three seconds before `dueSeconds` on. */
+export const tickAround = (guest: Guest, dueSeconds: number): Promise<string> =>
+  guest.check(`\
+read -r now rest </proc/uptime
+wait=$((${Math.floor(dueSeconds) - 3} - \${now%.*}))
+[ $wait -gt 0 ] || wait=0
+systemd-run --quiet --unit=ticks --property=SyslogIdentifier=tick sh -c "sleep $wait; while sleep ${tickSeconds}; do echo tick; done"`);
+
+/** How long nothing at all went on in the guest around `dueSeconds`: on a busy machine it waits for its processor. */
+const standstill = (guest: Guest, dueSeconds: number): number => {
+  const ticks = guest.journal().flatMap(({ identifier, at }) => (identifier === 'tick' ? [at] : []));
+  const near = ticks.filter((at) => at > dueSeconds - 3 && at < dueSeconds + 10);
+  if (near.length < 2) throw new Error('nothing ticked around the deadline');
+  const gaps = near.slice(1).map((at, before) => at - (near[before] ?? at) - tickSeconds);
+  return Math.max(0, ...gaps);
+};
+
+/** The guest said HPL18003W at `dueSeconds` of its own clock or at most two seconds later. `tickAround` has run in it. */
+export const actedInTime = (t: Test, guest: Guest, dueSeconds: number): void => {
+  const acted = guest.journal().find(({ text }) => text.startsWith('HPL18003W'))?.at ?? Number.NaN;
+  const late = acted - dueSeconds;
+  t.ok(late > -clockSlackSeconds, `not before the deadline: ${late.toFixed(3)} s after it`);
+  const stood = standstill(guest, dueSeconds);
+  const told = `${late.toFixed(3)} s after it, of which the machine stood still ${stood.toFixed(3)} s`;
+  t.ok(late < toleratedSeconds + stood, `and in time: ${told}`);
+  t.comment(`acted ${told}`);
+};

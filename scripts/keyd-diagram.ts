@@ -3,6 +3,7 @@
  * there, and what it does is written down. What cannot be reached that way is not drawn.
  */
 import { prepare, step } from '../agent/keyd/machine.ts';
+import { keptOf } from '../agent/keyd/record.ts';
 import type { Effect, Event, PollAnswer, State, WatchConfiguration } from '../agent/keyd/state.ts';
 import { messages } from '../agent/messages.ts';
 
@@ -131,15 +132,8 @@ const refusedRow = (moment: Moment, label: string): Row => {
 const guardRow = (moment: Moment, label: string, event: Event): Row => rowOf(guardState, moment, label, event);
 const upkeepRow = (moment: Moment, label: string, event: Event): Row => rowOf(upkeepState, moment, label, event);
 
-const keptOf = ({ state }: Moment) => ({
-  version: 1 as const,
-  bootId: state.bootId,
-  keys: state.keys.map(({ key, lastGoodMs }) => ({ key, lastGoodMs })),
-  volumes: state.volumes,
-  revocation: state.revocation,
-});
 const prepared: Moment = { state: prepare(configuration), atMs: 0 };
-const restarted = (moment: Moment, atMs: number): Event => ({ kind: 'started', atMs, kept: keptOf(moment) });
+const restarted = (moment: Moment, atMs: number): Event => ({ kind: 'started', atMs, kept: keptOf(moment.state) });
 const deadlineMs = 11 * minute;
 
 const guardRows: readonly Row[] = [

@@ -1,7 +1,7 @@
 /** The times of docs/kms-outages.md, worked out by the key daemon's own rule. */
 import { parseConfiguration } from '../agent/configuration-parse.ts';
 import { deadlineOf } from '../agent/keyd/grace.ts';
-import type { KeyWatch, VolumeState } from '../agent/keyd/state.ts';
+import type { VolumeState } from '../agent/keyd/state.ts';
 
 /** systemd/triseed-forced-restart.timer: what hangs is restarted by the kernel then. */
 const closingMs = 120_000;
@@ -18,7 +18,7 @@ export const outageTable = (): string => {
   const pollMs = parseConfiguration('').kms.pollSeconds * 1000;
   const rows = [0, 1, 5, 10, 20, 60, 1000].map((kmsTimeout) => {
     const volume = { grace: null, kmsTimeoutMs: kmsTimeout * minuteMs } as VolumeState;
-    const latestMs = deadlineOf(volume, { lastGoodMs: 0 } as KeyWatch, pollMs);
+    const latestMs = deadlineOf(volume, { lastGoodMs: 0, intervalMs: pollMs });
     const cells = [
       String(kmsTimeout),
       shown(latestMs - pollMs),

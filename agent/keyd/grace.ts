@@ -21,8 +21,8 @@ export const graceInterval = (pollMs: number): number => Math.min(pollMs, graceI
 const windowMs = (volume: VolumeState): number => (volume.kmsTimeoutMs === 0 ? withoutTimeoutMs : volume.kmsTimeoutMs);
 
 /** Start of the last good poll + one interval + kmsTimeout. */
-export const deadlineOf = (volume: VolumeState, key: KeyWatch, pollMs: number): number =>
-  volume.grace?.deadlineMs ?? key.lastGoodMs + pollMs + windowMs(volume);
+export const deadlineOf = (volume: VolumeState, key: Pick<KeyWatch, 'lastGoodMs' | 'intervalMs'>): number =>
+  volume.grace?.deadlineMs ?? key.lastGoodMs + key.intervalMs + windowMs(volume);
 
 /** Three of these fit into `withoutTimeoutMs`. */
 export const pollLimit = (volumes: readonly VolumeState[], pollMs: number): number =>
@@ -69,7 +69,7 @@ export const graceAfter = (
   if (grace !== null) {
     return { ...grace, attempts: grace.attempts + 1, refused: grace.refused || poll.refused };
   }
-  const dueMs = deadlineOf(volume, key, pollMs);
+  const dueMs = deadlineOf(volume, key);
   const regularMs = volume.kmsTimeoutMs === 0 ? Math.min(dueMs, poll.startedMs + withoutTimeoutMs) : dueMs;
   return {
     sinceMs: poll.startedMs,

@@ -19,6 +19,7 @@ export const prepare = (configuration: WatchConfiguration): State => ({
   keys: [...new Set(configuration.volumes.map(({ key }) => key))].map((key) => ({
     key,
     lastGoodMs: configuration.provenAtMs,
+    intervalMs: configuration.pollMs,
     poll: { kind: 'waiting', dueMs: 0 },
     answered: false,
   })),
@@ -36,7 +37,7 @@ export const prepare = (configuration: WatchConfiguration): State => ({
  */
 const graceOfOverdue = (state: State, atMs: number, isFirst = false): Step => {
   const overdue = state.volumes.filter(
-    (volume) => volume.grace === null && deadlineOf(volume, keyOf(state, volume), state.pollMs) <= atMs,
+    (volume) => volume.grace === null && deadlineOf(volume, keyOf(state, volume)) <= atMs,
   );
   if (overdue.length === 0) return { state, effects: [] };
   const unnoticed = { startedMs: atMs, atMs, refused: false };
@@ -79,15 +80,18 @@ const tick = (state: State, atMs: number): Step => {
 const started = (state: State, { atMs, kept }: Event & { kind: 'started' }): Step => {
   const mine = kept?.bootId === state.bootId ? kept : null;
   const keys = state.keys.map((key) => {
-    const before = mine?.keys.find((entry) => entry.key === key.key)?.lastGoodMs ?? key.lastGoodMs;
-    return { ...key, lastGoodMs: Math.min(before, atMs), poll: { kind: 'waiting' as const, dueMs: atMs } };
+    const before = mine?.keys.find((entry) => entry.key === key.key) ?? key;
+    const { intervalMs } = before;
+    const lastGoodMs = Math.min(before.lastGoodMs, atMs);
+    return { ...key, lastGoodMs, intervalMs, poll: { kind: 'waiting' as const, dueMs: atMs } };
   });
   const volumes = state.volumes.map((volume) => {
     const before = mine?.volumes.find((entry) => entry.volume === volume.volume);
     if (before === undefined) return volume;
     return { ...volume, grace: before.grace, wrapped: before.wrapped, keyVersion: before.keyVersion };
   });
-  const guarding: State = { ...state, phase: 'guarding', keys, volumes };
+  const { pollMs, onRevoked } = mine ?? state;
+  const guarding: State = { ...state, pollMs, onRevoked, phase: 'guarding', keys, volumes };
   const greetings = volumes.map(
     ({ volume }): Effect => ({ kind: 'message', name: 'KEY_DAEMON_STARTED', facts: { volume } }),
   );
@@ -115,14 +119,18 @@ const storeFinished = (state: State, event: Event & { kind: 'storeFinished' }): 
   return withSchedule(next, [...(stored ? [{ kind: 'keep' as const, kept: keptOf(next) }] : []), ...effects]);
 };
 
-/** New settings hold from now on; a grace that is running keeps its deadline. Every key is polled at once, as they say how. */
+/**
+ * New settings hold for the rest of the boot. Every key is polled at once, as they say how. A grace that is running keeps its
+ * deadline, and so does a volume whose key was last asked by the interval before: no key is lost by being asked more often.
+ */
 const reloaded = (state: State, { atMs, pollMs, onRevoked }: Event & { kind: 'reloaded' }): Step => {
   const keys = state.keys.map((key) =>
     key.poll.kind === 'waiting' ? { ...key, poll: { kind: 'waiting' as const, dueMs: atMs } } : key,
   );
   const told: Effect = { kind: 'message', name: 'SETTINGS_RELOADED', facts: { pollSeconds: pollMs / 1000, onRevoked } };
-  const next = tick({ ...state, pollMs, onRevoked, keys }, atMs);
-  return { state: next.state, effects: [told, ...next.effects] };
+  const set: State = { ...state, pollMs, onRevoked, keys };
+  const next = tick(set, atMs);
+  return { state: next.state, effects: [{ kind: 'keep', kept: keptOf(set) }, told, ...next.effects] };
 };
 
 /** Answers `event`. After a revocation or the end nothing but `terminated` has an effect. */

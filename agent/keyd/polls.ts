@@ -29,7 +29,7 @@ const afterGoodPoll = (
   const recovered = watched.filter(({ grace }) => grace !== null);
   const upkept = watched.map((volume) => upkeepAfterGoodPoll({ ...volume, grace: null }, keyVersion, atMs));
   const next = withVolumes(
-    withKey(state, { ...key, lastGoodMs: startedMs, poll: { kind: 'waiting', dueMs }, answered: true }),
+    withKey(state, { ...key, lastGoodMs: startedMs, intervalMs, poll: { kind: 'waiting', dueMs }, answered: true }),
     upkept.map(({ volume }) => volume),
   );
   return withSchedule(next, [

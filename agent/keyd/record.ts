@@ -6,7 +6,9 @@ import type { Grace, Kept, Revocation, State } from './state.ts';
 export const keptOf = (state: State): Kept => ({
   version: 1,
   bootId: state.bootId,
-  keys: state.keys.map(({ key, lastGoodMs }) => ({ key, lastGoodMs })),
+  pollMs: state.pollMs,
+  onRevoked: state.onRevoked,
+  keys: state.keys.map(({ key, lastGoodMs, intervalMs }) => ({ key, lastGoodMs, intervalMs })),
   volumes: state.volumes.map(({ volume, grace, wrapped, keyVersion }) => ({ volume, grace, wrapped, keyVersion })),
   revocation: state.revocation,
 });
@@ -43,14 +45,16 @@ export const parseKept = (bytes: string): Kept | null => {
   const parsed = parseStrictJson(bytes);
   if (parsed === null) return null;
   try {
-    const { version, bootId, keys, volumes, revocation } = fields(parsed.value);
-    if (version !== 1) return null;
+    const { version, bootId, pollMs, onRevoked, keys, volumes, revocation } = fields(parsed.value);
+    if (version !== 1 || (onRevoked !== 'grace' && onRevoked !== 'immediate')) return null;
     return {
       version,
       bootId: text(bootId),
+      pollMs: number(pollMs),
+      onRevoked,
       keys: list(keys).map((entry) => {
-        const { key, lastGoodMs } = fields(entry);
-        return { key: text(key), lastGoodMs: number(lastGoodMs) };
+        const { key, lastGoodMs, intervalMs } = fields(entry);
+        return { key: text(key), lastGoodMs: number(lastGoodMs), intervalMs: number(intervalMs) };
       }),
       volumes: list(volumes).map((entry) => {
         const { volume, grace, wrapped, keyVersion } = fields(entry);

@@ -106,6 +106,8 @@ export interface KeyWatch {
   readonly key: string;
   /** Start of the last poll that was answered Active. */
   readonly lastGoodMs: number;
+  /** `pollMs` when it was answered: settings read again judge no poll but those that they made. */
+  readonly intervalMs: number;
   readonly poll:
     | { readonly kind: 'waiting'; readonly dueMs: number }
     | { readonly kind: 'running'; readonly startedMs: number };
@@ -133,7 +135,9 @@ export interface State {
 export interface Kept {
   readonly version: 1;
   readonly bootId: string;
-  readonly keys: readonly { readonly key: string; readonly lastGoodMs: number }[];
+  readonly pollMs: number;
+  readonly onRevoked: 'grace' | 'immediate';
+  readonly keys: readonly Pick<KeyWatch, 'key' | 'lastGoodMs' | 'intervalMs'>[];
   readonly volumes: readonly {
     readonly volume: string;
     readonly grace: Grace | null;

@@ -24,13 +24,13 @@ export const keyOf = (state: State, volume: VolumeState): KeyWatch => {
 };
 
 export const deadlinesOf = (state: State, key: KeyWatch): number =>
-  Math.min(...volumesOf(state, key.key).map((volume) => deadlineOf(volume, key, state.pollMs)));
+  Math.min(...volumesOf(state, key.key).map((volume) => deadlineOf(volume, key)));
 
 /** When the state changes by time alone. */
 const nextWake = (state: State): number =>
   Math.min(
     ...state.keys.map(({ poll }) => (poll.kind === 'waiting' ? poll.dueMs : Number.POSITIVE_INFINITY)),
-    ...state.volumes.map((volume) => deadlineOf(volume, keyOf(state, volume), state.pollMs)),
+    ...state.volumes.map((volume) => deadlineOf(volume, keyOf(state, volume))),
     ...state.volumes.map((volume) => nextUpkeep(volume) ?? Number.POSITIVE_INFINITY),
   );
 

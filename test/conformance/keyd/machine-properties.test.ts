@@ -361,7 +361,7 @@ t.test('settings read again in the middle: no grace becomes longer, and the dead
         // Nobody has answered for the other keys yet: that may have lasted too long by now.
         const isOverdue = state.volumes.some((volume) => {
           const own = state.keys.find(({ key }) => key === volume.key);
-          return volume.grace === null && own !== undefined && deadlineOf(volume, own, pollMs) <= atMs;
+          return volume.grace === null && own !== undefined && deadlineOf(volume, own) <= atMs;
         });
         if (again.phase === 'revoking') return isOverdue;
         return (

@@ -8,9 +8,11 @@ const entry = { volume: 'data', grace: null, wrapped: 'w', keyVersion: 'v' };
 const kept: Kept = {
   version: 1,
   bootId: 'this',
+  pollMs: 60_000,
+  onRevoked: 'grace',
   keys: [
-    { key: 'key-1', lastGoodMs: 90_000 },
-    { key: 'key-2', lastGoodMs: 1_000 },
+    { key: 'key-1', lastGoodMs: 90_000, intervalMs: 60_000 },
+    { key: 'key-2', lastGoodMs: 1_000, intervalMs: 60_000 },
   ],
   volumes: [entry, { ...entry, volume: 'other' }],
   revocation: null,

@@ -297,3 +297,52 @@ t.test('a record that is none is recognised', async (t) => {
     t.equal(parseKept(bytes), null, bytes);
   }
 });
+
+t.test('settings read again', async (t) => {
+  const reload = (atMs: number, pollMs: number, onRevoked: 'grace' | 'immediate' = 'grace'): Event => ({
+    kind: 'reloaded',
+    atMs,
+    pollMs,
+    onRevoked,
+  });
+  const keptBy = (effects: readonly Effect[]): Kept | null =>
+    effects.findLast((effect) => effect.kind === 'keep')?.kept ?? null;
+
+  t.test('a shorter interval judges no poll that was asked by the longer one', async (t) => {
+    for (const kmsTimeoutMs of [0, minute]) {
+      for (let after = 1; after < 60; after += 1) {
+        const daemon = machine(configuration({ pollMs: 10 * minute, kmsTimeoutMs }));
+        daemon.poll(100, active());
+        const atMs = after * 10 * second;
+        t.strictSame(names(daemon.tell(reload(atMs, 10 * second))), ['keep', 'SETTINGS_RELOADED', 'poll', 'schedule']);
+        t.strictSame(names(daemon.poll(atMs + 100, active())), ['keep', 'notify', 'schedule'], `${after * 10} s`);
+      }
+    }
+  });
+  t.test('from its first good poll on the new interval counts', async (t) => {
+    const daemon = machine(configuration({ pollMs: 10 * minute, kmsTimeoutMs: minute }));
+    daemon.poll(100, active());
+    daemon.tell(reload(minute, 10 * second));
+    daemon.poll(minute + 100, active());
+    daemon.tick(minute + 10 * second);
+    t.strictSame(names(daemon.tick(2 * minute + 10 * second)), ['keep', 'KEY_NOT_VALID', 'REBOOT_WARNING', 'revoke']);
+  });
+  t.test('a daemon that is started again goes on with them', async (t) => {
+    const given = configuration({ kmsTimeoutMs: minute });
+    const before = machine(given);
+    before.poll(100, active());
+    before.tell(reload(second, 60 * minute, 'immediate'));
+    const kept = keptBy(before.poll(second + 100, active()));
+    const after = machine(given, kept, 30 * minute);
+    t.strictSame(names(after.first), ['KEY_DAEMON_STARTED', 'poll', 'schedule'], 'half an interval is no loss');
+    t.match(after.state(), { pollMs: 60 * minute, onRevoked: 'immediate' });
+    t.ok(names(after.poll(30 * minute + 100, suspended)).includes('revoke'), 'refused, and that is immediate');
+    t.strictSame(parseKept(renderKept(kept as Kept)), kept);
+  });
+  t.test('they are on record before they are told', async (t) => {
+    const daemon = machine(configuration());
+    daemon.poll(100, active());
+    const kept = keptBy(daemon.tell(reload(second, 60 * minute, 'immediate')));
+    t.match(kept, { pollMs: 60 * minute, onRevoked: 'immediate', keys: [{ intervalMs: minute }] });
+  });
+});

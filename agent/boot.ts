@@ -6,6 +6,7 @@ import { type BootRecord, bootReportPath, renderBootReport } from './boot-report
 import type { AgentConfiguration } from './configuration.ts';
 import { readContractKey } from './contract/contract-key.ts';
 import { decryptContract } from './contract/decrypt.ts';
+import { requireSameContract } from './contract/same-contract.ts';
 import { readContract } from './contract/source.ts';
 import type { Contract, SealedContract } from './contract/types.ts';
 import { validateContract } from './contract/validate.ts';
@@ -63,9 +64,12 @@ const obtainContract = async (
   settings: AgentConfiguration,
   { credentialsFolder }: BootSurroundings,
 ): Promise<Obtained> => {
+  const { power, logging, paths } = settings;
   const { sources, key: keyPath, trustedSigners, profile, minimumSerial } = settings.contract;
   const at = host.clock.now();
   const sealed = await readContract(host, sources, credentialsFolder);
+  // systemd/triseed-boot.service requires the stage that sets up logging.
+  await requireSameContract(host, paths.run, sealed, power === 'systemd' && logging.remote === 'required');
   host.journal.note('hpcr-contract', `contract read from ${sealed.source}`);
   const key = await readContractKey(host, keyPath);
   try {

@@ -1,6 +1,8 @@
 /** `triseed network` and `triseed logging`: the stages before the boot, run by systemd. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
+import { rememberContract } from '../contract/same-contract.ts';
+import type { SealedContract } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
 import { configureLogging } from '../logging/configure.ts';
 import { forwardJournal } from '../logging/forward.ts';
@@ -35,7 +37,9 @@ interface Options {
 }
 
 interface LoggingWish {
-  readonly logging: LoggingSettings;
+  readonly sealed: SealedContract;
+  /** Null: the contract has no logging section. */
+  readonly logging: LoggingSettings | null;
   readonly patienceMs: number;
 }
 
@@ -56,16 +60,16 @@ const journalled = async (host: Host, work: () => Promise<void>): Promise<void> 
 const announce = <Name extends MessageName>(io: CommandIo, name: Name, facts: AgentError<Name>['facts']): void =>
   io.stdout(`${messages[name].id}: ${textOf(name, facts)}\n`);
 
-/** What the contract wants of logging; null when nothing is to be done. */
+/** What the contract wants of logging; null when the agent configuration switches it off, and no contract is read. */
 const wish = async (
   host: Host,
   { credentialsFolder }: LoggingContext,
   settings: AgentConfiguration,
 ): Promise<LoggingWish | null> => {
   if (settings.logging.remote === 'off') return null;
-  const opened = await openForLogging(host, settings, credentialsFolder);
+  const { sealed, opened } = await openForLogging(host, settings, credentialsFolder);
   const logging = loggingSettings(opened, settings.contract.profile);
-  return logging === null ? null : { logging, patienceMs: patienceMs(opened, settings.logging.waitSeconds) };
+  return { sealed, logging, patienceMs: logging === null ? 0 : patienceMs(opened, settings.logging.waitSeconds) };
 };
 
 const check = (context: LoggingContext, io: CommandIo): Command =>
@@ -76,8 +80,9 @@ const check = (context: LoggingContext, io: CommandIo): Command =>
       const { settings, host } = await context.configured(config);
       await journalled(host, async () => {
         const wanted = await wish(host, context, settings);
-        wipeSettings(wanted?.logging ?? null);
-        const targets = wanted === null ? [] : targetsOf(wanted.logging, settings.kms);
+        const logging = wanted?.logging ?? null;
+        wipeSettings(logging);
+        const targets = logging === null ? [] : targetsOf(logging, settings.kms);
         const ports = { ...host, connections: await context.connections() };
         await checkNetwork(ports, targets, wanted?.patienceMs ?? 0);
         announce(io, 'NETWORK_READY', { targets: reachedText(targets) });
@@ -92,16 +97,16 @@ const configure = (context: LoggingContext, io: CommandIo): Command =>
       const { settings, host } = await context.configured(config);
       await journalled(host, async () => {
         const wanted = await wish(host, context, settings);
-        if (wanted === null) {
-          host.journal.message(settings.logging.remote === 'off' ? 'REMOTE_LOGGING_OFF' : 'LOGGING_ABSENT', {});
-          return;
-        }
+        if (wanted === null) return host.journal.message('REMOTE_LOGGING_OFF', {});
+        const { sealed, logging, patienceMs } = wanted;
         try {
+          await rememberContract(host, settings.paths.run, sealed);
+          if (logging === null) return host.journal.message('LOGGING_ABSENT', {});
           const ports = { ...host, connections: await context.connections() };
-          await configureLogging(ports, settings, wanted.logging, wanted.patienceMs);
-          announce(io, 'LOGGING_SET_UP', { hostname: shownHost(wanted.logging.hostname) });
+          await configureLogging(ports, settings, logging, patienceMs);
+          announce(io, 'LOGGING_SET_UP', { hostname: shownHost(logging.hostname) });
         } finally {
-          wipeSettings(wanted.logging);
+          wipeSettings(logging);
         }
       });
     });

@@ -125,6 +125,16 @@ export const contractMessages = {
     userAction: 'attach exactly one disk with this label',
     exit: 3,
   }),
+  CONTRACT_CHANGED: message<{ readonly source: string }>({
+    id: 'TSD05012E',
+    component: 'hpcr-contract',
+    text: ({ source }) =>
+      `the contract from ${source} is not the one that remote logging was set up from at this start`,
+    systemAction: notUsed,
+    userAction:
+      'restart the guest: each start takes one contract; when it happens again, somebody changes the contract while the guest starts',
+    exit: 3,
+  }),
   CONTRACT_DISK_UNUSABLE: message<{ readonly device: string; readonly reason: string }>({
     id: 'TSD05007E',
     component: 'hpcr-contract',

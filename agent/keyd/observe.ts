@@ -35,33 +35,38 @@ export const observer = (
   let recording: Recording = newRecording(begin);
   let isTold = false;
 
+  const notTold = (path: string, error: unknown): void => {
+    if (isTold) return;
+    isTold = true;
+    const reason = error instanceof Error ? error.message : 'unknown';
+    host.journal.message('STATUS_NOT_TOLD', { path, reason });
+  };
   const put = async (path: string, text: string, mode: number): Promise<void> => {
     try {
       await host.files.writeAtomically(path, Buffer.from(text), mode);
       isTold = false;
     } catch (error) {
-      if (isTold) return;
-      isTold = true;
-      const reason = error instanceof Error ? error.message : 'unknown';
-      host.journal.message('STATUS_NOT_TOLD', { path, reason });
+      notTold(path, error);
     }
   };
   const current = () => statusOf(state, tally, host.clock.monotonicMs());
   const keepRecording = (): Promise<void> => put(recordingPath(run), renderRecording(recording), 0o600);
 
+  const look = async (event: Event, answered: Step): Promise<void> => {
+    state = answered.state;
+    recording = recorded(recording, event, answered.effects);
+    const { tally: next, audit } = tallied(tally, event, keys);
+    tally = next;
+    for (const record of audit) host.journal.note(auditIdentifier, renderAudit(record));
+    if (!isWorthWriting(answered.effects)) return;
+    const status = current();
+    await put(statusPath(run), renderStatus(status), 0o644);
+    await put(metricsPath(run), renderMetrics(status), 0o644);
+    if (isWorthKeeping(answered.effects)) await keepRecording();
+  };
+
   return {
-    seen: async (event, answered) => {
-      state = answered.state;
-      recording = recorded(recording, event, answered.effects);
-      const { tally: next, audit } = tallied(tally, event, keys);
-      tally = next;
-      for (const record of audit) host.journal.note(auditIdentifier, renderAudit(record));
-      if (!isWorthWriting(answered.effects)) return;
-      const status = current();
-      await put(statusPath(run), renderStatus(status), 0o644);
-      await put(metricsPath(run), renderMetrics(status), 0o644);
-      if (isWorthKeeping(answered.effects)) await keepRecording();
-    },
+    seen: (event, answered) => look(event, answered).catch((error: unknown) => notTold(statusPath(run), error)),
     status: () => Buffer.from(renderStatus(current())),
     finish: keepRecording,
   };

@@ -1,6 +1,6 @@
 /**
- * Taking the keys away and ending the guest: by a restart, or by a power-off when it has been restarted too often (restarts.ts). After it no volume key is left in the kernel, or the machine is restarted
- * by force. No step reads a header from a device, and no stuck step can hold up the restart: each is abandoned after its
+ * Taking the keys away and ending the guest: by a restart, or by a power-off when it has been restarted too often (restarts.ts). After
+ * it no volume key is left in the kernel, or the machine is restarted by force. No step reads a header from a device, and no stuck step can hold up the restart: each is abandoned after its
  * limit (a child in uninterruptible sleep cannot be killed, so waiting for it to end would be waiting for the disk), and a timer of
  * systemd, started first, restarts the machine whatever becomes of this process.
  */
@@ -18,6 +18,7 @@ const systemctlPath = '/usr/bin/systemctl';
 export const revokeUnit = 'triseed-revoke.service';
 const forcedRestartTimer = 'triseed-forced-restart.timer';
 const forcedRestart = 'triseed-forced-restart.service';
+const forcedPowerOffTimer = 'triseed-forced-power-off.timer';
 const forcedPowerOff = 'triseed-forced-power-off.service';
 const workloadTarget = 'triseed-workload.target';
 /** How long the workload may take to stop. */
@@ -123,22 +124,35 @@ const unmountAll = async (host: Host, volumes: readonly HandedVolume[]): Promise
   }
 };
 
-/** Beside everything else: a disk that hangs holds up nothing. */
-const counted = async (host: Host, { volumes, provenAtMs }: HandOver): Promise<'restart' | 'powerOff'> => {
+/** When every key is gone: Node asks few disks at a time, and four that hang would keep it from reading any other file. */
+const counted = async (host: Host, { volumes }: HandOver, guardedMs: number): Promise<'restart' | 'powerOff'> => {
   const paths = volumes.flatMap(({ metadataDevice }) => (metadataDevice === null ? [] : [metadataDevice]));
-  const guardedMs = Math.max(0, host.clock.monotonicMs() - provenAtMs);
   return (await withinTime(host.clock, countLimitMs, countRestart(host, paths, guardedMs))) ?? 'restart';
+};
+
+/** From now on what hangs is powered off. One of the two timers is armed at every moment. */
+const armPowerOff = async (host: Host): Promise<void> => {
+  const isArmed = await attempt(
+    host,
+    'arming the forced power-off',
+    systemctl(['start', forcedPowerOffTimer], 5 * secondMs),
+  );
+  if (isArmed)
+    await attempt(host, 'disarming the forced restart', systemctl(['stop', forcedRestartTimer], 5 * secondMs));
 };
 
 /** Stops the workload, closes every volume of `handOver`, ends the guest. Resolves when that was asked for. */
 export const revokeGuest = async (host: Host, handOver: HandOver, reason: string): Promise<void> => {
   await attempt(host, 'arming the forced restart', systemctl(['start', forcedRestartTimer], 5 * secondMs));
-  const counting = counted(host, handOver);
+  const guardedMs = Math.max(0, host.clock.monotonicMs() - handOver.provenAtMs);
   await stopWorkload(host);
   await unmountAll(host, handOver.volumes);
   const closed = await Promise.all(handOver.volumes.map((volume) => closeAndTell(host, volume)));
-  const action = await counting;
-  if (action === 'powerOff') host.journal.message('TOO_MANY_RESTARTS', { reason });
+  const action = await counted(host, handOver, guardedMs);
+  if (action === 'powerOff') {
+    host.journal.message('TOO_MANY_RESTARTS', { reason });
+    await armPowerOff(host);
+  }
   const forced = action === 'powerOff' ? forcedPowerOff : forcedRestart;
   // With a suspended file system an orderly shutdown would wait for it without end.
   const isOrderly = closed.every((by) => by === 'removal');

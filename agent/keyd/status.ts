@@ -2,7 +2,7 @@
 import { parseStrictJson } from '../volumes/strict-json.ts';
 import { fields, list, Malformed, number, oneOf, text } from './json-fields.ts';
 import type { State, VolumeState } from './state.ts';
-import type { Tally } from './tally.ts';
+import { countsOf, type Tally } from './tally.ts';
 
 const phases = ['watching', 'grace', 'revoking', 'ended'] as const;
 export type GuardState = (typeof phases)[number];
@@ -41,8 +41,6 @@ const guardStateOf = ({ phase }: State, volumes: readonly VolumeState[]): GuardS
   return volumes.some(({ grace }) => grace !== null) ? 'grace' : 'watching';
 };
 
-const none = { done: 0, failed: 0 };
-
 export const statusOf = (state: State, tally: Tally, atMs: number): DaemonStatus => ({
   version: 1,
   bootId: state.bootId,
@@ -62,8 +60,7 @@ export const statusOf = (state: State, tally: Tally, atMs: number): DaemonStatus
     deadlineMs: volume.grace?.deadlineMs ?? null,
     keyVersion: volume.keyVersion,
     wrapping: volume.upkeep.kind === 'current' ? 'current' : 'being renewed',
-    rewraps: tally.volumes[volume.volume]?.rewraps ?? none,
-    stores: tally.volumes[volume.volume]?.stores ?? none,
+    ...countsOf(tally, volume.volume),
   })),
   revocation: state.revocation,
 });

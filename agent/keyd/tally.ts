@@ -37,6 +37,10 @@ export const stateWord = (answer: PollAnswer): string => {
 };
 
 const none = { done: 0, failed: 0 };
+/** Of a volume of any name: `constructor` is one. */
+export const countsOf = ({ volumes }: Tally, volume: string): { readonly rewraps: Counted; readonly stores: Counted } =>
+  (Object.hasOwn(volumes, volume) ? volumes[volume] : undefined) ?? { rewraps: none, stores: none };
+
 const counted = (before: Counted, isDone: boolean): Counted => ({
   done: before.done + (isDone ? 1 : 0),
   failed: before.failed + (isDone ? 0 : 1),
@@ -73,7 +77,7 @@ export const tallied = (
   if (event.kind === 'pollFinished') return afterPoll(tally, event, keys);
   if (event.kind !== 'rewrapFinished' && event.kind !== 'storeFinished') return { tally, audit: [] };
   const { volume, outcome } = event;
-  const before = tally.volumes[volume] ?? { rewraps: none, stores: none };
+  const before = countsOf(tally, volume);
   const isDone = outcome.kind === 'done';
   const isRewrap = event.kind === 'rewrapFinished';
   const after = isRewrap

@@ -277,6 +277,7 @@ t.test('the forced restart outlives the shutdown that hangs', async (t) => {
   for (const name of [
     'triseed-forced-restart.timer',
     'triseed-forced-restart.service',
+    'triseed-forced-power-off.timer',
     'triseed-forced-power-off.service',
   ])
     t.equal(one(name, 'Unit.DefaultDependencies'), 'no', name);

@@ -59,6 +59,8 @@ export interface DaemonHost extends Host {
   readonly texts: string[];
   /** First sectors of partitions, by path; a partition that was never written begins with zeros. */
   readonly sectors: Map<string, Buffer>;
+  /** Disks whose host does not answer. */
+  readonly hanging: Set<string>;
 }
 
 export type Outcome = 'hangs' | number | { readonly stdout: string };
@@ -69,6 +71,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
   const texts: string[] = [];
   const written = new Map<string, string>();
   const sectors = new Map<string, Buffer>();
+  const hanging = new Set<string>();
   const run = async ({ program, args }: Command): Promise<CommandResult> => {
     const line = [program.split('/').at(-1), ...args].join(' ');
     log.push(line);
@@ -83,6 +86,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
     texts,
     written,
     sectors,
+    hanging,
     run,
     files: {
       read: async (path) => {
@@ -111,7 +115,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
     disks: {
       list: unused,
       open: async (path) => ({
-        path,
+        path: hanging.has(path) ? await never : path,
         sizeBytes: 100 << 20,
         read: async (offset, length) => {
           if (offset !== 0 || length !== 512) return unused();

@@ -122,6 +122,26 @@ t.test('a rotation shows until the renewed seed is stored', async (t) => {
   ]);
 });
 
+t.test('a volume may have any name', async (t) => {
+  const host = daemonHost();
+  const [volume] = configuration.volumes;
+  if (volume === undefined) throw new Error('there is none');
+  const named = { ...configuration, volumes: [{ ...volume, volume: 'constructor' }] };
+  let state: State = prepare(named);
+  const seen = observer(host, { run: '/run/triseed', keys, begin: state });
+  const outcome = { kind: 'failed', reason: 'no answer' } as const;
+  for (const event of [
+    { kind: 'started', atMs: 0, kept: null } as const,
+    { kind: 'storeFinished', atMs: 1, volume: 'constructor', outcome } as const,
+  ]) {
+    const answered = step(state, event);
+    state = answered.state;
+    await seen.seen(event, answered);
+  }
+  t.match(parseStatus(seen.status()), { volumes: [{ volume: 'constructor', stores: { done: 0, failed: 1 } }] });
+  t.notMatch(host.log, ['STATUS_NOT_TOLD']);
+});
+
 t.test('every change of what a key service says is on record once', async (t) => {
   const answers: readonly PollAnswer[] = [
     active,

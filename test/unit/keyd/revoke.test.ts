@@ -1,4 +1,5 @@
 import t from 'tap';
+import { renderRestarts } from '../../../agent/keyd/restarts.ts';
 import { revokeGuest, runRevocation } from '../../../agent/keyd/revoke.ts';
 import { type DaemonHost, daemonHost, handedVolume, handOver, type Outcome } from './daemon-host.ts';
 
@@ -6,6 +7,8 @@ const second = 1000;
 const arm = 'systemctl start triseed-forced-restart.timer';
 const askForUnits = 'systemctl show --property=ConsistsOf --value triseed-workload.target';
 const stopWorkload = 'systemctl stop -- triseed-workload.target';
+const armPowerOff = 'systemctl start triseed-forced-power-off.timer';
+const disarm = 'systemctl stop triseed-forced-restart.timer';
 const force = 'systemctl start --no-block triseed-forced-restart.service';
 
 const guest = (outcomeOf?: (line: string) => Outcome, mapped: readonly string[] = ['triseed-data']): DaemonHost => {
@@ -109,6 +112,38 @@ t.test('a volume that is closed already needs no command, whatever dmsetup would
   await host.clock.run(revokeGuest(host, handOver(host.clock), 'suspended'));
   t.notOk(actions(host).some((line) => line.startsWith('dmsetup')));
   t.equal(actions(host).at(-1), 'restart');
+});
+
+t.test('restarts are counted when every volume is closed: disks that hang hold up no key', async (t) => {
+  const host = guest();
+  host.hanging.add('/dev/vdb1');
+  // Node asks at most four disks at a time; whatever else reads a file then waits for one of them.
+  const list = host.files.list;
+  const files = {
+    ...host.files,
+    list: (path: string) => (host.log.includes('count') ? new Promise<never>(() => {}) : list(path)),
+  };
+  const disks = {
+    ...host.disks,
+    open: (path: string, access: 'read' | 'write' | 'exclusive') => {
+      host.log.push('count');
+      return host.disks.open(path, access);
+    },
+  };
+  await host.clock.run(revokeGuest({ ...host, files, disks }, handOver(host.clock), 'suspended'));
+  t.strictSame(actions(host).slice(-3), ['dmsetup --noudevsync remove -- triseed-data', 'count', 'restart']);
+});
+
+t.test('restarted too often: whatever hangs, the guest is powered off and not restarted', async (t) => {
+  const host = guest();
+  host.sectors.set('/dev/vdb1', renderRestarts({ pending: false, guardedMs: [1, 1, 1] }));
+  await host.clock.run(revokeGuest(host, handOver(host.clock), 'suspended'));
+  t.strictSame(actions(host).slice(-3), [armPowerOff, disarm, 'power off']);
+
+  const unarmed = guest((line) => (line === armPowerOff ? 1 : 0));
+  unarmed.sectors.set('/dev/vdb1', renderRestarts({ pending: false, guardedMs: [1, 1, 1] }));
+  await unarmed.clock.run(revokeGuest(unarmed, handOver(unarmed.clock), 'suspended'));
+  t.notOk(actions(unarmed).includes(disarm), 'one of the two stays armed');
 });
 
 t.test('no cryptsetup: nothing here reads a header', async (t) => {

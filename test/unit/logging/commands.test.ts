@@ -1,5 +1,6 @@
 /** `triseed network check` and `triseed logging configure` as systemd calls them: what they believe, say and refuse. */
 import t from 'tap';
+import { boot } from '../../../agent/boot.ts';
 import { type LoggingContext, loggingCommand, networkCommand } from '../../../agent/cli/logging.ts';
 import { parseConfiguration } from '../../../agent/configuration-parse.ts';
 import { AgentError } from '../../../agent/errors.ts';
@@ -78,7 +79,14 @@ const called = async (words: readonly string[], given: Given = {}) => {
   );
   const code = error === null ? null : error instanceof AgentError ? error.code : String(error);
   const left = [...files.files.keys()].filter((path) => path.startsWith('/run/triseed/logging/'));
-  return { code, stdout, asked, sent: http.sent, left, said: base.messages.map(({ name }) => name) };
+  const bootAfter = (text: string): Promise<unknown> => {
+    files.files.set('/contract', { bytes: Buffer.from(text), mode: 0o600 });
+    files.folders.set('/', 0o755);
+    const disks = { ...base.disks, list: async () => [] };
+    const booting = boot({ ...host, disks }, settings, { credentialsFolder: null });
+    return clock.run(booting.then(() => null).catch((caught: AgentError) => caught.code ?? caught));
+  };
+  return { code, stdout, asked, sent: http.sent, left, said: base.messages.map(({ name }) => name), bootAfter };
 };
 const check = ['network', 'check'];
 const configure = ['logging', 'configure'];
@@ -142,4 +150,19 @@ t.test('a contract that cannot be read or is wrong where logging is concerned', 
       t.equal(code, expected);
       t.strictSame(said, [expected]);
     }
+});
+
+t.test('a host that shows the boot another contract than the one whose log server was set up', async (t) => {
+  const other = contract('{ logRouter: { hostname: 10.9.9.9, iamApiKey: PLANTED-other-key } }');
+  for (const first of [contract(router), contract(null)]) {
+    const { bootAfter } = await called(configure, { contract: first });
+    t.equal(await bootAfter(other), 'CONTRACT_CHANGED');
+    t.not(await bootAfter(first), 'CONTRACT_CHANGED', 'the same one');
+  }
+  const { bootAfter: boots } = await called(configure);
+  t.equal(await boots(contract(router)), null, 'the same one is booted');
+  const { bootAfter } = await called(check);
+  t.equal(await bootAfter(contract(router)), 'CONTRACT_CHANGED', 'logging was not set up from any');
+  const off = await called(configure, { configuration: 'logging: { remote: off }\n' });
+  t.equal(await off.bootAfter(other), null, 'nothing of a contract was used before');
 });

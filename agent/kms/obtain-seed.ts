@@ -22,6 +22,8 @@ export interface SeedRequest {
   readonly volume: string;
   /** The wrapped seed as stored; null makes a new one with entry 1. */
   readonly stored: string | null;
+  /** There is another stored seed: give this one up as soon as entry 1 says that it did not make it and no other entry unwraps it. */
+  readonly hasAlternative?: boolean;
   /** 0 to 1000; 0 is one full pass over all entries. */
   readonly kmsTimeoutMinutes: number;
   /** Monotonic time from which kmsTimeout counts. */
@@ -251,7 +253,9 @@ export const obtainSeed = async (
       const { pass, step } = await runPass(before);
       before = pass;
       if (step.do === 'open') return opened();
-      if (step.do === 'wait' && !singlePass && leftMs() > 0) {
+      const isRefused = pass.unwraps.get(0)?.kind === 'badCiphertext' && pass.unwrappedBy === null;
+      const mayGoOn = request.hasAlternative !== true || !isRefused;
+      if (step.do === 'wait' && mayGoOn && !singlePass && leftMs() > 0) {
         notice(step.entry, step.reason);
         const delayMs = retryDelayMs(bootPolling, round, host.entropy.fraction(), step.afterMs);
         await host.clock.sleep(Math.min(delayMs, leftMs()));

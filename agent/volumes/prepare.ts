@@ -72,7 +72,8 @@ export const seedSource = (host: Host, volume: ContractVolume, { settings, start
   const backends = volume.kms.map((entry) => backendFor(host, entry, settings.kms));
   const { key, kmsTimeoutMinutes } = volume;
   const crns = volume.kms.map(({ crn }) => crn);
-  return (stored) => obtainSeed(host, backends, { volume: key, stored, kmsTimeoutMinutes, startedAtMs, crns });
+  return (stored, hasAlternative = false) =>
+    obtainSeed(host, backends, { volume: key, stored, hasAlternative, kmsTimeoutMinutes, startedAtMs, crns });
 };
 
 const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {

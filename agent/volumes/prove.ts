@@ -18,8 +18,11 @@ import { derivePassphrase, type Seeds } from './passphrase.ts';
 import type { Outcome } from './scenarios.ts';
 import { type Binding, macMatches, type Scheme } from './token.ts';
 
-/** How the boot asks the key management service: unwraps `stored`, or makes a new seed when it is null. */
-export type ObtainSeed = (stored: string | null) => Promise<ObtainedSeed>;
+/**
+ * How the boot asks the key management service: unwraps `stored`, or makes a new seed when it is null. With an alternative no time is
+ * spent on waiting for an entry that may unwrap it later.
+ */
+export type ObtainSeed = (stored: string | null, hasAlternative?: boolean) => Promise<ObtainedSeed>;
 
 export interface Proof {
   /** Opens the volume as it is; for a volume that is yet to be made, will open it. */
@@ -86,17 +89,22 @@ export const proveNew = async (
 
 /**
  * Unwraps the first stored seed that this root key made and that `fits`: our token's, then the keyfile's. Without one that fits, one that
- * does not is handed out, for the caller to refuse.
+ * does not is handed out, for the caller to refuse. Each is asked for once before one that may still be unwrapped later is waited for.
  */
 const obtainStored = async (
   stored: readonly string[],
   obtain: ObtainSeed,
   fits: (seed3: Secret) => boolean = () => true,
 ): Promise<ObtainedSeed> => {
+  const first = stored.slice(0, -1);
+  const tries = [
+    ...first.map((wrapped) => ({ wrapped, hasAlternative: true })),
+    ...[...stored.slice(-1), ...first].map((wrapped) => ({ wrapped, hasAlternative: false })),
+  ];
   let other: ObtainedSeed | null = null;
-  for (const [at, wrapped] of stored.entries()) {
+  for (const [at, { wrapped, hasAlternative }] of tries.entries()) {
     try {
-      const obtained = await obtain(wrapped);
+      const obtained = await obtain(wrapped, hasAlternative);
       other?.seed3.wipe();
       if (fits(obtained.seed3)) return obtained;
       other = obtained;
@@ -105,7 +113,7 @@ const obtainStored = async (
         other?.seed3.wipe();
         throw error;
       }
-      if (other === null && at === stored.length - 1) throw error;
+      if (other === null && at === tries.length - 1) throw error;
     }
   }
   if (other !== null) return other;

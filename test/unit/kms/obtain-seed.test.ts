@@ -402,3 +402,19 @@ t.test('onWaiting hears what the journal says', async (t) => {
   );
   t.ok(heard.length >= 4 && heard.length <= 7, `${heard.length} in a minute`);
 });
+
+t.test(
+  'one of two stored seeds, refused by entry 1 while entry 2 is away: the other one is tried before anything is waited for',
+  async (t) => {
+    const s = await withService();
+    const foreign = await s.wrap(await s.kms.createKey());
+    const away = { ...s.backend(s.key), unwrap: async () => ({ kind: 'retryable', reason: 'connect', afterMs: null }) };
+    const backends = [s.backend(s.key), away as unknown as KeyBackend];
+    const result = await s.run(backends, { stored: foreign, hasAlternative: true });
+    t.match(result, { code: 'KMS_UNWRAP_FAILED' });
+    t.equal(s.elapsedMs(), 0, 'at once');
+    const patient = await s.run(backends, { stored: foreign });
+    t.match(patient, { code: 'KMS_UNWRAP_FAILED' });
+    t.equal(s.elapsedMs(), 600_000, 'the only one is waited for: entry 2 may come back');
+  },
+);

@@ -15,7 +15,7 @@ import { AgentError } from './errors.ts';
 import { settleRestarts } from './keyd/restart-record.ts';
 import { handOverToDaemon } from './keyd/write-hand-over.ts';
 import { certificateEnd } from './notices/certificate-end.ts';
-import { expiryPath, renderExpiry } from './notices/expiry-file.ts';
+import { type Ends, expiryPath, renderExpiry } from './notices/expiry-file.ts';
 import type { Host } from './ports.ts';
 import { version } from './version.ts';
 import { type AppliedVolume, closeVolumes } from './volumes/apply.ts';
@@ -114,6 +114,15 @@ const handOver = async (
   }
 };
 
+/** Notices of expiry are no reason not to boot. */
+const leaveExpiry = async (host: Host, path: string, ends: Ends): Promise<void> => {
+  try {
+    await host.files.writeAtomically(path, Buffer.from(renderExpiry(ends)), 0o600);
+  } catch (error) {
+    host.journal.message('EXPIRY_NOT_LEFT', { path, reason: error instanceof Error ? error.message : 'unknown' });
+  }
+};
+
 /** What is known by the time a boot ends, however it ends. */
 interface Known {
   contract: Contract | null;
@@ -178,7 +187,7 @@ const carryOut = async (
     host.journal.message('VOLUMES_DONE', { count: opened.length });
     known.volumes = await handOver(host, settings, contract, handed, opened);
     const ends = { contract: contract.signer?.certificateNotAfter ?? null, certificate: known.certificateNotAfter };
-    await host.files.writeAtomically(expiryPath(settings.paths.run), Buffer.from(renderExpiry(ends)), 0o600);
+    await leaveExpiry(host, expiryPath(settings.paths.run), ends);
     return { contract, volumes: known.volumes };
   } finally {
     wipeHanded(handed);

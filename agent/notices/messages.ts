@@ -57,6 +57,13 @@ export const noticeMessages = {
     systemAction: 'the boot goes on; there will be no notice about the end of that certificate',
     userAction: 'correct contract.certificate in the agent configuration of the image',
   }),
+  EXPIRY_NOT_LEFT: message<{ readonly path: string; readonly reason: string }>({
+    id: 'TSD12004W',
+    component: 'hpcr-signature',
+    text: ({ path, reason }) => `the dates of expiry could not be left in ${path}: ${reason}`,
+    systemAction: 'the boot goes on; there will be no notices about expiry in this boot',
+    userAction: 'check the run folder: it has to be a writable file system in memory with room left',
+  }),
   EXPIRY_FILE_INVALID: message<{ readonly reason: string }>({
     id: 'TSD12003E',
     component: 'hpcr-signature',

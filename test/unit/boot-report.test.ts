@@ -36,7 +36,10 @@ const withVolume = good
   .concat(`  volumes: { data: { seed: ${seed} } }\n`);
 
 /** A boot over a contract file, with what it left. */
-const booted = async (contract: string | null, given: { readonly certificate?: string } = {}) => {
+const booted = async (
+  contract: string | null,
+  given: { readonly certificate?: string; readonly unwritable?: string } = {},
+) => {
   const files = filesInMap({
     '/proc/sys/kernel/random/boot_id': '6f0f7a8e-6d2b-4a0b-9c58-0f6f6f1d2c3b\n',
     ...(contract === null ? {} : { '/contract': contract }),
@@ -45,7 +48,11 @@ const booted = async (contract: string | null, given: { readonly certificate?: s
   files.folders.set('/', 0o755);
   const base = hostOnFiles();
   const clock = manualClock(1_000_000, new Date('2026-11-21T18:00:00Z'));
-  const host: Host = { ...base, files, clock, disks: { ...base.disks, list: async () => [] } };
+  const writeAtomically: Host['files']['writeAtomically'] = async (path, ...more) => {
+    if (path === given.unwritable) throw new AgentError('FILE_UNWRITABLE', { path, reason: 'ENOSPC' });
+    return files.writeAtomically(path, ...more);
+  };
+  const host: Host = { ...base, files: { ...files, writeAtomically }, clock, disks: { ...base.disks, list: async () => [] } };
   const defaults = parseConfiguration(
     'contract: { sources: [ { file: /contract } ] }\nvolumes: { deviceWaitSeconds: 2 }',
   );
@@ -179,4 +186,11 @@ t.test('the schema refuses what is no report', async (t) => {
   const { report } = await booted(null);
   for (const change of [{ outcome: 'perhaps' }, { more: 1 }, { failure: {} }, { version: 2 }, { elapsedMs: -1 }])
     t.notOk(validate({ ...report, ...change }), JSON.stringify(change));
+});
+
+t.test('dates of expiry that cannot be left for the notices are no reason not to boot', async (t) => {
+  const { outcome, messages, report } = await booted(good, { unwritable: expiryPath('/run/triseed') });
+  t.equal(outcome, null);
+  t.match(report, { outcome: 'succeeded' });
+  t.ok(messages.some(({ name }) => name === 'EXPIRY_NOT_LEFT'));
 });

@@ -1,6 +1,6 @@
 /**
  * Audit records: one line of JSON each, journalled under the identifier `triseed-audit`. Names of fields are stable; new ones may be added
- * (docs/key-daemon.md, "Audit records"). No secret is among them. Pure.
+ * (docs/key-daemon.md, "Audit records"). No secret is among them, and no CRN, which names the owner's account. Pure.
  */
 
 export const auditIdentifier = 'triseed-audit';
@@ -11,7 +11,8 @@ export type KeyAudit =
       readonly what: 'key-used';
       readonly operation: 'generate' | 'wrap' | 'unwrap' | 'rewrap';
       readonly volume: string;
-      readonly crn: string | null;
+      /** Its id: what the key service's own audit records name. */
+      readonly rootKey: string | null;
       /** `done`, or why not. */
       readonly outcome: string;
       /** Version of the root key after a success, where the service tells. */
@@ -22,13 +23,21 @@ export type KeyAudit =
   /** What the key service says about a root key is another than before. */
   | {
       readonly what: 'key-state';
-      readonly crn: string;
+      readonly rootKey: string;
       readonly volumes: readonly string[];
       readonly from: string;
       readonly to: string;
       readonly correlationId: string | null;
     }
-  | { readonly what: 'seed-stored'; readonly volume: string; readonly crn: string | null; readonly outcome: string };
+  | {
+      readonly what: 'seed-stored';
+      readonly volume: string;
+      readonly rootKey: string | null;
+      readonly outcome: string;
+    };
+
+/** The last segment of a CRN: the id of the root key. */
+export const rootKeyOf = (crn: string): string => crn.slice(crn.lastIndexOf(':') + 1);
 
 const longestText = 300;
 

@@ -55,7 +55,11 @@ export const errands = (
     readonly keys: readonly PolledKey[];
     /** By the id of the key; asked for each request, since settings may be read again. */
     readonly backendOf: (key: string) => KeyBackend;
-    readonly storeSeed: (volume: ProtectedVolume, wrapped: string, keyVersion: string) => Promise<void>;
+    readonly storeSeed: (
+      volume: Pick<ProtectedVolume, 'key' | 'crn'>,
+      wrapped: string,
+      keyVersion: string,
+    ) => Promise<void>;
     readonly finished: (event: Event) => void;
   },
 ): Errands => {
@@ -120,11 +124,10 @@ export const errands = (
   const keep = async (effect: EffectOf<'store'>): Promise<(Event & { kind: 'storeFinished' })['outcome']> => {
     const handed = given.keys.flatMap(({ volumes }) => volumes).find(({ key }) => key === effect.volume);
     if (handed === undefined) throw new TypeError(`no volume is called ${effect.volume}`);
-    const { apiKey: _, ...volume } = { ...handed, ...effect.current };
     try {
       // One at a time for the whole guest: each is a process of its own.
       const stored = await stores.run('store', storeLimitMs, async () => {
-        await given.storeSeed(volume, effect.wrapped, effect.keyVersion);
+        await given.storeSeed(handed, effect.wrapped, effect.keyVersion);
         return true;
       });
       return stored === null ? { kind: 'failed', reason: `not done within ${storeLimitMs} ms` } : { kind: 'done' };

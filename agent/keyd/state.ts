@@ -162,13 +162,12 @@ export type Effect =
   /** Ask for the state of the key; without an answer after `limitMs` the poll counts as unanswered. */
   | { readonly kind: 'poll'; readonly key: string; readonly limitMs: number }
   | { readonly kind: 'rewrap'; readonly volume: string; readonly key: string; readonly wrapped: string }
-  /** Put this wrapping in the place of `current`. */
+  /** Put this wrapping in the place of the one that is stored. */
   | {
       readonly kind: 'store';
       readonly volume: string;
       readonly wrapped: string;
       readonly keyVersion: string;
-      readonly current: { readonly wrapped: string; readonly keyVersion: string };
     }
   /** A poll has finished: the only thing that feeds systemd's watchdog. */
   | { readonly kind: 'notify'; readonly ready: boolean; readonly status: string }

@@ -41,9 +41,8 @@ export const storeAsAsked = async (
   const handed = handOver.volumes.find(({ key }) => key === request.volume);
   if (handed === undefined) return refused('the request is refused: boot handed over no such volume');
   if (handed.crn !== request.crn) return refused('the request is refused: this volume has another root key');
-  const { apiKey: _, ...volume } = handed;
   try {
-    await storeSeed(host, { ...volume, metadataDevice: null }, request.wrapped, request.keyVersion, legacy);
+    await storeSeed(host, handed, request.wrapped, request.keyVersion, legacy);
     return { stored: true };
   } catch (error) {
     if (error instanceof AgentError) return refused(`${error.id} ${error.message}`);

@@ -2,7 +2,7 @@
  * What the daemon has seen and used, beside what it decides: counts for monitoring, and one audit record for each use of a key and each
  * change of what a key service says about it. Pure; the machine knows nothing of it.
  */
-import type { KeyAudit } from './audit.ts';
+import { type KeyAudit, rootKeyOf } from './audit.ts';
 import type { Event, PollAnswer } from './state.ts';
 
 interface Counted {
@@ -58,7 +58,7 @@ const afterPoll = (tally: Tally, event: Event & { kind: 'pollFinished' }, keys: 
       : [
           {
             what: 'key-state',
-            crn: known.crn,
+            rootKey: rootKeyOf(known.crn),
             volumes: known.volumes,
             from: before.state,
             to: state,
@@ -84,7 +84,11 @@ export const tallied = (
     ? { ...before, rewraps: counted(before.rewraps, isDone) }
     : { ...before, stores: counted(before.stores, isDone) };
   const known = keys.find(({ volumes }) => volumes.includes(volume));
-  const detail = { outcome: isDone ? 'done' : outcome.reason, volume, crn: known?.crn ?? null } as const;
+  const detail = {
+    outcome: isDone ? 'done' : outcome.reason,
+    volume,
+    rootKey: known === undefined ? null : rootKeyOf(known.crn),
+  } as const;
   const record: KeyAudit = isRewrap
     ? {
         what: 'key-used',

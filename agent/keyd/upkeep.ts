@@ -32,7 +32,6 @@ const store = (
       volume: volume.volume,
       wrapped,
       keyVersion,
-      current: { wrapped: volume.wrapped, keyVersion: volume.keyVersion },
     },
   ],
 });

@@ -1,5 +1,5 @@
 /** The boot's key work for one volume: get seed3, or say why not. */
-import { auditIdentifier, type KeyAudit, renderAudit } from '../keyd/audit.ts';
+import { auditIdentifier, type KeyAudit, renderAudit, rootKeyOf } from '../keyd/audit.ts';
 import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { Attempts } from './attempts.ts';
@@ -111,12 +111,13 @@ export const obtainSeed = async (
   const leftMs = (): number => deadlineMs - host.clock.monotonicMs();
 
   const audit = (entryIndex: number, operation: KeyUse, answer: KmsAnswer<unknown>): void => {
+    const crn = request.crns?.[entryIndex];
     const { keyVersion = null } = (answer.kind === 'done' ? answer.value : {}) as { readonly keyVersion?: string };
     const record = {
       what: 'key-used',
       operation,
       volume,
-      crn: request.crns?.[entryIndex] ?? null,
+      rootKey: crn === undefined ? null : rootKeyOf(crn),
       outcome: answer.kind === 'done' ? 'done' : describeRefusal(answer),
       keyVersion,
       correlationId: answer.correlationId,

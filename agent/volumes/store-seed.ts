@@ -1,6 +1,6 @@
 /**
  * Puts a rewrapped seed into a volume's header: a token-only commit. The MAC does not cover the wrapped seed, so
- * seed3 is not needed and never in memory here. The keyfile of the metadata partition follows as a mirror.
+ * seed3 is not needed and never in memory here. The keyfile of the metadata partition stays as the latest boot has proven it.
  */
 import type { LegacyProfile } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
@@ -9,13 +9,12 @@ import { gateHeader, legacyOf } from './gate.ts';
 import { planHeaderCommit, writeInOrder } from './header-commit.ts';
 import { onDevice, withToken } from './header-file.ts';
 import { readLuksHeader } from './luks-header.ts';
-import { writeMirror } from './mirror.ts';
 import type { ProtectedVolume } from './stored-seed.ts';
 import { withVolumeLock } from './volume-lock.ts';
 
 const commitToken = async (
   host: Host,
-  volume: ProtectedVolume,
+  volume: Pick<ProtectedVolume, 'key' | 'device' | 'luksUuid'>,
   wrapped: string,
   keyVersion: string,
   legacy: readonly LegacyProfile[],
@@ -49,17 +48,13 @@ const commitToken = async (
 };
 
 /**
- * Stores `wrapped` for `volume`: header first (the authority), then the mirror, whose failure is journalled only. `legacy` is
- * `volumes.legacyProfiles`. Throws VOLUME_COMMIT_FAILED, VOLUME_LOCKED.
+ * Stores `wrapped` in the header of `volume`. `legacy` is `volumes.legacyProfiles`. Throws VOLUME_COMMIT_FAILED, VOLUME_LOCKED.
  */
 export const storeSeed = async (
   host: Host,
-  volume: ProtectedVolume,
+  volume: Pick<ProtectedVolume, 'key' | 'device' | 'luksUuid'>,
   wrapped: string,
   keyVersion: string,
   legacy: readonly LegacyProfile[] = [],
 ): Promise<void> =>
-  withVolumeLock(host, volume.luksUuid, volume.key, async () => {
-    await commitToken(host, volume, wrapped, keyVersion, legacy);
-    if (volume.metadataDevice !== null) await writeMirror(host, volume.key, volume.metadataDevice, wrapped);
-  });
+  withVolumeLock(host, volume.luksUuid, volume.key, () => commitToken(host, volume, wrapped, keyVersion, legacy));

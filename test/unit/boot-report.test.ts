@@ -52,7 +52,12 @@ const booted = async (
     if (path === given.unwritable) throw new AgentError('FILE_UNWRITABLE', { path, reason: 'ENOSPC' });
     return files.writeAtomically(path, ...more);
   };
-  const host: Host = { ...base, files: { ...files, writeAtomically }, clock, disks: { ...base.disks, list: async () => [] } };
+  const host: Host = {
+    ...base,
+    files: { ...files, writeAtomically },
+    clock,
+    disks: { ...base.disks, list: async () => [] },
+  };
   const defaults = parseConfiguration(
     'contract: { sources: [ { file: /contract } ] }\nvolumes: { deviceWaitSeconds: 2 }',
   );

@@ -92,7 +92,7 @@ const rewrap: Act = async (host, machine) => {
   const backend = backendFor(kms.host, kms.entry(keys.main), kms.settings);
   const made = await backend.generateAndWrap();
   if (made.kind !== 'done') throw new Error(made.kind);
-  const [metadataDevice = '', device = ''] = machine.partitions();
+  const [, device = ''] = machine.partitions();
   const dump = execFileSync('cryptsetup', ['luksDump', '--dump-json-metadata', device]).toString();
   const { wrapped } = (JSON.parse(dump) as { tokens: Record<string, { wrapped: string }> }).tokens['0'] ?? {
     wrapped: '',
@@ -102,9 +102,13 @@ const rewrap: Act = async (host, machine) => {
   const again = await backend.wrap(opened.value.seed3);
   if (again.kind !== 'done') throw new Error(again.kind);
   const luksUuid = execFileSync('cryptsetup', ['luksUUID', device]).toString().trim();
-  const where = { key: 'data', mount: '/', device, metadataDevice, mapping: '', luksUuid };
-  const known = { wrapped, keyVersion: '', kmsTimeoutMinutes: 0, crn: '', type: 'public' } as const;
-  await storeSeed(host, { ...where, ...known }, again.value.wrapped, again.value.keyVersion);
+  await storeSeed(host, { key: 'data', device, luksUuid }, again.value.wrapped, again.value.keyVersion);
+};
+
+/** The boot after it brings the keyfile up to date. */
+const rewrapAndBoot: Act = async (host, machine, scenario, at) => {
+  await rewrap(host, machine, scenario, at);
+  await boot(host, machine, scenario, at);
 };
 
 interface TracedCase {
@@ -119,6 +123,7 @@ const cases: readonly TracedCase[] = [
     .filter((scenario) => scenario !== steady)
     .map((scenario) => ({ name: scenario.name, scenario, act: boot })),
   { name: 'a seed wrapped anew by the daemon', scenario: steady, act: rewrap },
+  { name: 'a seed wrapped anew by the daemon, and the keyfile by the next boot', scenario: steady, act: rewrapAndBoot },
 ];
 
 const contentOf = (plain: string): string =>

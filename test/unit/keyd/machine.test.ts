@@ -169,7 +169,7 @@ t.test('rotation: rewrap, then store, then tell; the record is renewed before it
   const renewed = daemon.tell({ kind: 'rewrapFinished', atMs: 200, volume: 'data', outcome });
   t.match(
     renewed.find(({ kind }) => kind === 'store'),
-    { wrapped: 'new', keyVersion: 'v2', current: { wrapped: 'old', keyVersion: 'v1' } },
+    { volume: 'data', wrapped: 'new', keyVersion: 'v2' },
   );
   const stored = daemon.tell({ kind: 'storeFinished', atMs: 300, volume: 'data', outcome: { kind: 'done' } });
   t.strictSame(names(stored), ['keep', 'KEY_ROTATED', 'schedule']);

@@ -101,7 +101,7 @@ t.test('a rotation shows until the renewed seed is stored', async (t) => {
     {
       version: 1,
       what: 'key-state',
-      crn: 'crn:one',
+      rootKey: 'one',
       volumes: ['data'],
       from: 'unknown',
       to: 'active',
@@ -113,12 +113,12 @@ t.test('a rotation shows until the renewed seed is stored', async (t) => {
       operation: 'rewrap',
       outcome: 'done',
       volume: 'data',
-      crn: 'crn:one',
+      rootKey: 'one',
       keyVersion: 'v2',
       correlationId: 'c-2',
     },
-    { version: 1, what: 'seed-stored', outcome: 'EIO', volume: 'data', crn: 'crn:one' },
-    { version: 1, what: 'seed-stored', outcome: 'done', volume: 'data', crn: 'crn:one' },
+    { version: 1, what: 'seed-stored', outcome: 'EIO', volume: 'data', rootKey: 'one' },
+    { version: 1, what: 'seed-stored', outcome: 'done', volume: 'data', rootKey: 'one' },
   ]);
 });
 

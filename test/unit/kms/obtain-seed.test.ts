@@ -112,13 +112,8 @@ t.test('every use of a key is on record, and asking for its state is none', asyn
   opened(await s.run([s.backend(s.key), s.backend(old)], { stored, crns: ['crn:new', 'crn:old'] }));
   const records = s.notes.map((text) => JSON.parse(text));
   t.strictSame(
-    records.map(({ operation, crn, outcome }) => `${operation} ${crn} ${outcome}`),
-    [
-      'unwrap crn:new this root key did not wrap the stored seed',
-      'unwrap crn:old done',
-      'wrap crn:new done',
-      'unwrap crn:new done',
-    ],
+    records.map(({ operation, rootKey, outcome }) => `${operation} ${rootKey} ${outcome}`),
+    ['unwrap new this root key did not wrap the stored seed', 'unwrap old done', 'wrap new done', 'unwrap new done'],
   );
   for (const record of records) {
     t.match(record, { version: 1, what: 'key-used', volume: 'data' });

@@ -98,8 +98,10 @@ export interface DiskEntry {
 }
 
 export interface Disks {
-  /** Whole disks, not loop, ram or device-mapper ones. */
-  /** With `path` no more than the disk whose entry has this path: looking at one costs a guest less than looking at all. */
+  /**
+   * Whole disks, not loop, ram or device-mapper ones. With `path` no more than the disk whose entry has this path: looking at one
+   * costs a guest less than looking at all.
+   */
   list(path?: string): Promise<readonly DiskEntry[]>;
   /**
    * `exclusive` writes, and the kernel refuses while anything uses the device or one of its partitions, and keeps others

@@ -1,6 +1,6 @@
 /**
- * What boot hands to the key daemon: one JSON document of mode 0600 in memory-backed storage, the only place outside the
- * two processes where API keys exist as bytes. Seeds and passphrases are not part of it.
+ * What boot hands to the key daemon and its two verbs: one JSON document of mode 0600 in memory-backed storage, the only place
+ * outside these processes where API keys exist as bytes. Seeds and passphrases are not part of it.
  */
 import type { AgentConfiguration } from '../configuration.ts';
 import type { KmsEntry } from '../contract/types.ts';

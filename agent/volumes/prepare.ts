@@ -47,7 +47,7 @@ const restartsOf = async (
   return { path, known: await readRestarts(host, path) };
 };
 
-/** All volumes of a boot wait until the same moment; never for more than half of the time that they have for their keys. */
+/** Volumes that the daemon's restart has closed wait until the same moment; never for more than half of the time that they have for their keys. */
 const delayFirstQuestion = async (
   host: Host,
   { key: volume, kmsTimeoutMinutes }: ContractVolume,

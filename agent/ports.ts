@@ -180,10 +180,14 @@ export interface Connections {
 
 /**
  * Records of this boot from the journal as `journalctl --output=json` writes them, one a line, from behind `cursor` on or
- * from the first; goes on until `signal` aborts. Lines that are longer than `maxLineBytes` are left out. Throws
+ * from the first; goes on until `signal` aborts. Null stands for a line that is longer than `maxLineBytes`. Throws
  * COMMAND_NOT_STARTED, and JOURNAL_READER_ENDED when the reader ends by itself.
  */
-export type FollowJournal = (cursor: string | null, maxLineBytes: number, signal: AbortSignal) => AsyncIterable<string>;
+export type FollowJournal = (
+  cursor: string | null,
+  maxLineBytes: number,
+  signal: AbortSignal,
+) => AsyncIterable<string | null>;
 
 /** A request to a server of ours (the local key service). */
 export interface ServerRequest {

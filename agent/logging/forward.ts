@@ -4,8 +4,9 @@
  */
 import { retryDelayMs } from '../kms/retry.ts';
 import type { FollowJournal, Host } from '../ports.ts';
-import { type JournalRecord, journalRecord, type Single } from './log-router.ts';
+import { type JournalRecord, journalRecord } from './log-router.ts';
 import { type LogService, type SentSingles, sendSingles } from './send-singles.ts';
+import { type ToldSeldom, toldSeldom } from './told-seldom.ts';
 
 export type ForwardPorts = Pick<Host, 'http' | 'clock' | 'entropy' | 'journal' | 'files'> & {
   readonly followJournal: FollowJournal;
@@ -33,8 +34,9 @@ const pauses = { baseMs: 1_000, capMs: 60_000, floorMs: 500, retryAfterCapMs: 30
 /** Records that came together: a full batch, or what has come within a second. */
 async function* batches(
   host: Pick<Host, 'clock'>,
-  lines: AsyncIterable<string>,
+  lines: AsyncIterable<string | null>,
   tags: readonly string[],
+  tooLong: ToldSeldom,
 ): AsyncGenerator<readonly JournalRecord[]> {
   const iterator = lines[Symbol.asyncIterator]();
   let next = iterator.next();
@@ -46,7 +48,7 @@ async function* batches(
       let lingering: Promise<'over'> | null = null;
       let ended = false;
       while (batch.length < maxBatchRecords && bytes < maxBatchBytes) {
-        const got: IteratorResult<string> | 'over' =
+        const got: IteratorResult<string | null> | 'over' =
           lingering === null ? await next : await Promise.race([next, lingering]);
         if (got === 'over') break;
         if (got.done === true) {
@@ -54,6 +56,11 @@ async function* batches(
           break;
         }
         next = iterator.next();
+        if (got.value === null) {
+          tooLong.count();
+          tooLong.due();
+          continue;
+        }
         const record = journalRecord(got.value, tags);
         if (record === null) continue;
         batch.push(record);
@@ -71,19 +78,33 @@ async function* batches(
   }
 }
 
+type Refuse = (status: number, record: JournalRecord) => void;
+
 /** Until the service has taken or refused them for good. False when the process has to end before. */
 const deliver = async (
   host: ForwardPorts,
   { service, signal }: Pick<Forwarding, 'service' | 'signal'>,
-  singles: readonly Single[],
+  records: readonly JournalRecord[],
+  refuse: Refuse,
 ): Promise<boolean> => {
+  const singles = records.map(({ single }) => single);
   let said: string | null = null;
   for (let attempt = 1; ; attempt += 1) {
     const outcome: SentSingles = await sendSingles(host, service, singles, signal.aborted ? lastRequestMs : requestMs);
     if (outcome.kind === 'sent' || outcome.kind === 'unacceptable') {
       if (said !== null) host.journal.message('LOG_DELIVERY_RESUMED', {});
       if (outcome.kind === 'sent') return true;
-      return refused(host, outcome.status, singles, (half) => deliver(host, { service, signal }, half));
+      const [first, ...others] = records;
+      if (first === undefined) return true;
+      if (others.length === 0) {
+        refuse(outcome.status, first);
+        return true;
+      }
+      // One record must not take its neighbours with it: halves are sent until the one that is refused is found.
+      const middle = Math.ceil(records.length / 2);
+      for (const half of [records.slice(0, middle), records.slice(middle)])
+        if (!(await deliver(host, { service, signal }, half, refuse))) return false;
+      return true;
     }
     if (outcome.reason !== said) host.journal.message('LOG_DELIVERY_DELAYED', { reason: outcome.reason });
     said = outcome.reason;
@@ -91,21 +112,6 @@ const deliver = async (
     const afterMs = outcome.kind === 'later' ? outcome.afterMs : null;
     await host.clock.sleep(retryDelayMs(pauses, attempt, host.entropy.fraction(), afterMs), signal);
   }
-};
-
-/** One record must not take its neighbours with it: halves are sent until the one that is refused is found. */
-const refused = async (
-  host: Pick<Host, 'journal'>,
-  status: number,
-  singles: readonly Single[],
-  again: (half: readonly Single[]) => Promise<boolean>,
-): Promise<boolean> => {
-  if (singles.length === 1) {
-    host.journal.message('LOG_RECORD_REFUSED', { status });
-    return true;
-  }
-  const middle = Math.ceil(singles.length / 2);
-  return (await again(singles.slice(0, middle))) && again(singles.slice(middle));
 };
 
 const readCursor = async (host: Pick<Host, 'files'>, path: string): Promise<string | null> => {
@@ -117,14 +123,27 @@ const readCursor = async (host: Pick<Host, 'files'>, path: string): Promise<stri
 export const forwardJournal = async (host: ForwardPorts, forwarding: Forwarding): Promise<void> => {
   const { cursorPath, signal, tags } = forwarding;
   const cursor = await readCursor(host, cursorPath);
-  for await (const batch of batches(host, host.followJournal(cursor, maxLineBytes, signal), tags)) {
-    const delivered = await deliver(
-      host,
-      forwarding,
-      batch.map(({ single }) => single),
-    );
-    if (!delivered) return;
-    const last = batch.at(-1);
-    if (last !== undefined) await host.files.writeAtomically(cursorPath, Buffer.from(last.cursor), 0o600);
+  let status = 0;
+  const refused = toldSeldom(host.clock, (count) => host.journal.message('LOG_RECORD_REFUSED', { count, status }));
+  const tooLong = toldSeldom(host.clock, (count) =>
+    host.journal.message('LOG_RECORD_TOO_LONG', { count, maxBytes: maxLineBytes }),
+  );
+  const refuse: Refuse = (given, { isOfForwarder }) => {
+    // The message about a refusal is a record, too: told of in turn, it would never end.
+    if (isOfForwarder) return;
+    status = given;
+    refused.count();
+  };
+  try {
+    for await (const batch of batches(host, host.followJournal(cursor, maxLineBytes, signal), tags, tooLong)) {
+      const delivered = await deliver(host, forwarding, batch, refuse);
+      refused.due();
+      if (!delivered) return;
+      const last = batch.at(-1);
+      if (last !== undefined) await host.files.writeAtomically(cursorPath, Buffer.from(last.cursor), 0o600);
+    }
+  } finally {
+    refused.end();
+    tooLong.end();
   }
 };

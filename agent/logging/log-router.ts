@@ -20,12 +20,15 @@ export interface Single {
 
 export interface JournalRecord {
   readonly cursor: string;
+  /** Written by the unit that forwards, about its own work. */
+  readonly isOfForwarder: boolean;
   readonly single: Single;
 }
 
 /** syslog(3) priorities 0 to 7. */
 const severities = [6, 6, 6, 5, 4, 3, 3, 1] as const;
 const applicationName = 'triseed';
+const forwarderUnit = 'triseed-log-router.service';
 /** Beside the message; names as HPCR's log columns have them. */
 const carried = ['_HOSTNAME', 'SYSLOG_IDENTIFIER', '_SYSTEMD_UNIT', 'IMAGE_NAME', 'CONTAINER_NAME', 'CONTAINER_ID'];
 const maxMessageCharacters = 64 * 1024;
@@ -60,6 +63,7 @@ export const journalRecord = (line: string, tags: readonly string[]): JournalRec
   });
   return {
     cursor,
+    isOfForwarder: field('_SYSTEMD_UNIT') === forwarderUnit,
     single: {
       applicationName,
       subsystemName: field('SYSLOG_IDENTIFIER') ?? field('_COMM') ?? 'unknown',

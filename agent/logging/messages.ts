@@ -142,12 +142,20 @@ export const loggingMessages = {
     systemAction: 'what stayed behind in the journal follows',
     userAction: 'none',
   }),
-  LOG_RECORD_REFUSED: message<{ readonly status: number }>({
+  LOG_RECORD_REFUSED: message<{ readonly count: number; readonly status: number }>({
     id: 'TSD01005W',
     component: 'hpcr-logging',
-    text: ({ status }) => `the log service refuses a record for good: HTTP status ${status}`,
-    systemAction: 'this record stays in the journal of the guest only; the others are sent',
+    text: ({ count, status }) => `records that the log service refuses for good: ${count}, HTTP status ${status}`,
+    systemAction: 'they stay in the journal of the guest only; the others are sent; told at most once a minute',
     userAction: 'tell the operator of the log service',
+  }),
+  LOG_RECORD_TOO_LONG: message<{ readonly count: number; readonly maxBytes: number }>({
+    id: 'TSD01008W',
+    component: 'hpcr-logging',
+    text: ({ count, maxBytes }) =>
+      `records of the journal that are longer than ${maxBytes} bytes and not sent: ${count}`,
+    systemAction: 'they stay in the journal of the guest only; the others are sent; told at most once a minute',
+    userAction: 'make the workload write shorter records',
   }),
   JOURNAL_READER_ENDED: message<Record<never, never>>({
     id: 'TSD01007E',

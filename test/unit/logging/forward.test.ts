@@ -24,6 +24,7 @@ const line = (number: number, fields: Readonly<Record<string, unknown>> = {}): s
 t.test('a journal record as the service takes it', async (t) => {
   t.strictSame(journalRecord(line(7, { CONTAINER_NAME: 'web', SECRET_FIELD: 'not carried' }), []), {
     cursor: 'c7',
+    isOfForwarder: false,
     single: {
       applicationName: 'triseed',
       subsystemName: 'keydaemon',
@@ -72,11 +73,15 @@ t.test('where it goes', async (t) => {
 
 const cursorPath = '/run/triseed-log-router/cursor';
 
-/** `lines` are there when the forwarder begins; the reader then waits for the end. */
+/** `lines` are there when the forwarder begins, null is one that is too long; the reader then waits for the end. */
 const forwarder = (
-  lines: readonly string[],
+  lines: readonly (string | null)[],
   answer: (attempt: number, body: readonly { readonly text: string }[]) => FakeAnswer,
-  given: { readonly cursor?: string } = {},
+  given: {
+    readonly cursor?: string;
+    /** What the forwarder journals comes back as a record, as it does in a guest. */
+    readonly readsItself?: true;
+  } = {},
 ) => {
   const clock = manualClock();
   const base = hostOnFiles();
@@ -96,18 +101,33 @@ const forwarder = (
   });
   const asked: (string | null)[] = [];
   let read = 0;
+  const coming = [...lines];
+  let wake = (): void => {};
   const followJournal: FollowJournal = async function* (cursor, _limit, signal) {
     asked.push(cursor);
-    for (const text of lines) {
-      read += 1;
-      yield text;
+    signal.addEventListener('abort', () => wake(), { once: true });
+    for (;;) {
+      for (let text = coming.shift(); text !== undefined; text = coming.shift()) {
+        read += 1;
+        yield text;
+      }
+      if (signal.aborted) return;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
   };
-  const host: ForwardPorts = { ...base, files, clock, http: http.send, followJournal };
+  const journal: ForwardPorts['journal'] = {
+    ...base.journal,
+    message: (name, facts) => {
+      base.journal.message(name, facts);
+      if (given.readsItself !== true) return;
+      const own = { MESSAGE: `own ${name}`, _SYSTEMD_UNIT: 'triseed-log-router.service' };
+      coming.push(line(10_000 + base.messages.length, own));
+      wake();
+    },
+  };
+  const host: ForwardPorts = { ...base, journal, files, clock, http: http.send, followJournal };
   const service = { hostname: 'x.example', port: 443, apiKey: Secret.fromText('key'), iam: 'https://iam.example' };
   const ended = forwardJournal(host, { service, tags: [], cursorPath, signal: stop.signal });
   const cursor = (): string | undefined => files.files.get(cursorPath)?.bytes.toString();
@@ -176,10 +196,61 @@ t.test('one record that is refused does not take its neighbours with it', async 
       numbered(1, 9).filter((text) => text !== 'record 6'),
     );
     t.equal(cursor(), 'c9');
-    t.strictSame(messages, [{ name: 'LOG_RECORD_REFUSED', facts: { status } }]);
+    t.strictSame(messages, [{ name: 'LOG_RECORD_REFUSED', facts: { count: 1, status } }]);
     stop.abort();
     await clock.run(ended);
   }
+});
+
+t.test('a service that refuses every record hears of it once, not of what it refused to hear', async (t) => {
+  const { clock, cursor, ended, messages, stop } = forwarder(lines(1, 50), () => ({ status: 400 }), {
+    readsItself: true,
+  });
+  await clock.advance(3_600_000);
+  t.strictSame(messages, [{ name: 'LOG_RECORD_REFUSED', facts: { count: 50, status: 400 } }]);
+  t.equal(cursor(), 'c10001');
+  stop.abort();
+  await clock.run(ended);
+});
+
+t.test('what is refused is told to a service that takes the rest', async (t) => {
+  const { clock, ended, stop, taken } = forwarder(
+    lines(1, 3),
+    (_attempt, singles) => (singles.some(({ text }) => text.includes('record 2')) ? { status: 400 } : { status: 200 }),
+    { readsItself: true },
+  );
+  await clock.advance(60_000);
+  t.strictSame(taken, ['record 1', 'record 3', 'own LOG_RECORD_REFUSED']);
+  stop.abort();
+  await clock.run(ended);
+});
+
+t.test('one message a minute, and every record counted in one', async (t) => {
+  const { clock, ended, messages, stop } = forwarder(lines(1, 2_000), () => ({ status: 422 }));
+  await clock.advance(59_000);
+  t.equal(messages.length, 1);
+  await clock.advance(3_000);
+  t.equal(messages.length, 2);
+  await clock.advance(600_000);
+  const counts = messages.map(({ facts }) => (facts as { readonly count: number }).count);
+  t.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    2_000,
+  );
+  stop.abort();
+  await clock.run(ended);
+  t.equal(clock.sleeping, 0, 'nothing keeps the process');
+});
+
+t.test('a record that is too long is left out, and told', async (t) => {
+  const { clock, ended, messages, stop, taken } = forwarder([line(1), null, line(2)], () => ({ status: 200 }), {
+    readsItself: true,
+  });
+  await clock.advance(60_000);
+  t.strictSame(taken, ['record 1', 'record 2', 'own LOG_RECORD_TOO_LONG']);
+  t.match(messages, [{ name: 'LOG_RECORD_TOO_LONG', facts: { count: 1 } }]);
+  stop.abort();
+  await clock.run(ended);
 });
 
 t.test('at the end what is there is sent once; a service that is away is not waited for', async (t) => {

@@ -11,7 +11,7 @@ import { probeSingle } from './log-router.ts';
 import { renderLogRouter } from './log-router-file.ts';
 import { type LoggingPorts, shownHost } from './network-check.ts';
 import { type LoggingPlaces, loggingPlaces, rsyslogFiles } from './places.ts';
-import { forwardingConfiguration, journalInput } from './rsyslog.ts';
+import { forwardingConfiguration, journalInput, permittedNames } from './rsyslog.ts';
 import { sendSingles } from './send-singles.ts';
 import type { LoggingSettings, LogRouterSettings, SyslogSettings } from './settings.ts';
 import { syslogRecord } from './syslog-record.ts';
@@ -85,14 +85,13 @@ const taken = <T>(ending: Ending<T>, hostname: string): T => {
 const write = (host: Pick<Host, 'files'>, path: string, content: Secret): Promise<void> =>
   content.expose((bytes) => host.files.writeAtomically(path, bytes, 0o600));
 
-/** The server's own names count beside the one it was asked by: rsyslog knows no addresses in certificates. */
 const leaveForRsyslog = async (
   host: ConfigurePorts,
   places: LoggingPlaces,
   { hostname, port, ca, cert, key }: SyslogSettings,
   serverNames: readonly string[],
 ): Promise<void> => {
-  const names = [...new Set([hostname, ...serverNames])];
+  const names = permittedNames(hostname, serverNames);
   const text =
     forwardingConfiguration({ hostname, port, names, files: rsyslogFiles }, ruleset) +
     journalInput(await bootIdOf(host), ruleset);

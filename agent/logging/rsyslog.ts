@@ -19,6 +19,15 @@ export interface Forwarding extends LogTarget {
   readonly files: RsyslogFiles;
 }
 
+const isAddress = (hostname: string): boolean => hostname.includes(':') || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(hostname);
+
+/**
+ * Whom rsyslog believes: the name of the contract. It matches that with wildcards in a certificate by itself, but knows no
+ * addresses in certificates; for an address the names count that the first record has seen beside it.
+ */
+export const permittedNames = (hostname: string, serverNames: readonly string[]): readonly string[] =>
+  isAddress(hostname) ? [...new Set([hostname, ...serverNames])] : [hostname];
+
 /** A RainerScript string constant. Whoever reaches this has checked hostnames; here nothing may end the string early. */
 const quoted = (text: string): string => {
   if (/[^\x20-\x7e]|["\\$%`]/.test(text)) throw new TypeError('this text cannot stand in a configuration of rsyslog');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { connections } from '../../agent/host/connections.ts';
-import { forwardingConfiguration, journalInput } from '../../agent/logging/rsyslog.ts';
+import { forwardingConfiguration, journalInput, permittedNames } from '../../agent/logging/rsyslog.ts';
 import { syslogRecord } from '../../agent/logging/syslog-record.ts';
 import { Secret } from '../../agent/secret.ts';
 import { Authority, type LogServer, type Pair, startLogServer } from '../fakes/log-server.ts';
@@ -24,7 +24,13 @@ let count = 0;
 /** A folder with what the forwarding unit gets as credentials. */
 const configured = (
   { port }: LogServer,
-  { hostname = 'localhost', names = ['localhost'], cert = client.cert, key = client.key, ca = ours.cert } = {},
+  {
+    hostname = 'localhost',
+    names = ['localhost'] as readonly string[],
+    cert = client.cert,
+    key = client.key,
+    ca = ours.cert,
+  } = {},
 ) => {
   count += 1;
   const work = mkdtempSync(join(folder, `work-${count}-`));
@@ -205,10 +211,70 @@ t.test('rsyslogd believes a server by address under the names that the first rec
     bytes,
     timeoutMs: 10_000,
   });
-  const names = ['127.0.0.1', ...(shown.kind === 'delivered' ? shown.names : [])];
+  const names = permittedNames('127.0.0.1', shown.kind === 'delivered' ? shown.names : []);
   const { send } = startRsyslog(t, configured(log, { hostname: '127.0.0.1', names }));
   send('by address');
   await log.waitFor(/by address$/, 20_000);
+});
+
+/** Common name and subjectAltName of the server, the name that the contract asks for, and whether it is believed. */
+const certificates: readonly (readonly [
+  what: string,
+  pair: () => Pair,
+  hostname: string,
+  shown: readonly string[],
+  believed: boolean,
+])[] = [
+  [
+    'one name of several',
+    () => ours.sign('server-7', ['other.example', 'a.logs.example']),
+    'a.logs.example',
+    ['other.example', 'a.logs.example', 'server-7'],
+    true,
+  ],
+  [
+    'a wildcard for the name',
+    () => ours.sign('server-7', ['*.logs.example']),
+    'a.logs.example',
+    ['*.logs.example', 'server-7'],
+    true,
+  ],
+  [
+    'a common name without alternatives',
+    () => ours.sign('a.logs.example', []),
+    'a.logs.example',
+    ['a.logs.example'],
+    true,
+  ],
+  [
+    'a neighbour under the wildcard that the first record has seen',
+    () => ours.sign('b.logs.example'),
+    'a.logs.example',
+    ['*.logs.example'],
+    false,
+  ],
+  [
+    'another name of the certificate that the first record has seen',
+    () => ours.sign('other.example'),
+    'a.logs.example',
+    ['other.example', 'a.logs.example'],
+    false,
+  ],
+  ['a wildcard one level up', () => ours.sign('server-7', ['*.example']), 'a.logs.example', ['*.example'], false],
+];
+
+t.test('rsyslogd believes the name of the contract, and no other name of the certificate', async (t) => {
+  for (const [what, pair, hostname, shown, believed] of certificates) {
+    const log = await server(t, pair());
+    const names = permittedNames(hostname, shown);
+    startRsyslog(t, configured(log, { hostname: '127.0.0.1', names })).send('a record');
+    if (believed) await t.resolves(log.waitFor(/a record$/, 20_000), what);
+    else {
+      await pause(2_000);
+      t.ok(log.attempts() > 0, `${what}: rsyslogd tried`);
+      t.strictSame(log.records, [], what);
+    }
+  }
 });
 
 t.test('what cannot be reached', async (t) => {

@@ -29,12 +29,12 @@ export class Authority {
     this.cert = readFileSync(join(folder, 'ca.crt'), 'latin1');
   }
 
-  /** A pair for `name`, a DNS name or an address, which is also its subjectAltName. */
-  sign(name: string): Pair {
+  /** A pair for `name`, a DNS name or an address, which is also its subjectAltName unless others are given. */
+  sign(name: string, alternatives: readonly string[] = [name]): Pair {
     this.#signed += 1;
     const file = `pair-${this.#signed}`;
-    const kind = isIP(name) === 0 ? 'DNS' : 'IP';
-    writeFileSync(join(this.folder, `${file}.ext`), `subjectAltName=${kind}:${name}\n`);
+    const named = alternatives.map((one) => `${isIP(one) === 0 ? 'DNS' : 'IP'}:${one}`).join(',');
+    writeFileSync(join(this.folder, `${file}.ext`), named === '' ? '' : `subjectAltName=${named}\n`);
     const request = ['-subj', `/CN=${name}`, '-keyout', `${file}.key`, '-out', `${file}.csr`];
     openssl(this.folder, 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', ...request);
     const by = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '1'];

@@ -83,11 +83,23 @@ t.test('syslog: a first record, then what rsyslogd needs', async (t) => {
   allPrivate(t, files, places.folder);
   t.equal(text(places.key), keyText);
   const configuration = text(places.rsyslogConfiguration);
-  t.match(configuration, 'streamDriverPermittedPeers="logs.example,*.logs.example"');
+  t.match(configuration, 'streamDriverPermittedPeers="logs.example"');
   t.match(configuration, 'target="logs.example" port="6514"');
   t.notMatch(configuration, /PLANTED/);
   t.match(configuration, '$!_BOOT_ID == "6f0f7a8e6d2b4a0b9c580f6f6f1d2c3b"');
   t.match(deliveries[0]?.record, / guest-7 /);
+});
+
+t.test('syslog by address: the names of the certificate count, because rsyslog compares no addresses', async (t) => {
+  for (const hostname of ['10.1.2.3', 'fd00::1']) {
+    const { configure, places, text } = setUp({});
+    await configure({ ...syslog(), hostname });
+    t.match(
+      text(places.rsyslogConfiguration),
+      `streamDriverPermittedPeers="${hostname},logs.example,*.logs.example"`,
+      hostname,
+    );
+  }
 });
 
 t.test('a log server that comes late, and one that does not', async (t) => {

@@ -159,8 +159,11 @@ export interface TlsDelivery extends ConnectionTarget {
 
 export type ConnectionFailure = {
   readonly kind: 'failure';
-  /** `refused`: TLS verification failed on either side; trying again changes nothing by itself. */
-  readonly failure: 'lookup' | 'connect' | 'timeout' | 'refused' | 'interrupted';
+  /**
+   * `refused`: TLS verification failed on either side; trying again changes nothing by itself. `dates`: the server's certificate
+   * is not valid yet, or no longer, by a clock that nobody may have set so far.
+   */
+  readonly failure: 'lookup' | 'connect' | 'timeout' | 'refused' | 'dates' | 'interrupted';
   readonly detail: string;
 };
 

@@ -10,6 +10,8 @@ import type { ConnectionFailure, Connections, TlsDelivery } from '../ports.ts';
  */
 const objectionMs = (handshakeMs: number): number => Math.min(2_000, Math.max(250, 4 * handshakeMs));
 const lookupCodes: ReadonlySet<string> = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EAI_NODATA', 'EAI_NONAME']);
+/** openssl-verify(1): X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED. */
+const dateCodes: ReadonlySet<string> = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']);
 const maxNames = 16;
 
 const codeOf = (error: unknown): string => {
@@ -27,6 +29,7 @@ const failed = (failure: ConnectionFailure['failure'], detail: string): Connecti
 const classify = (error: unknown, connected: boolean): ConnectionFailure => {
   const code = codeOf(error);
   if (lookupCodes.has(code)) return failed('lookup', code);
+  if (dateCodes.has(code)) return failed('dates', code);
   if (connected && !/^E[A-Z]+$/.test(code)) return failed('refused', code);
   return failed(connected ? 'interrupted' : 'connect', code);
 };

@@ -81,6 +81,7 @@ const startRsyslog = (t: Test, { work, forwarding }: ReturnType<typeof configure
   };
 };
 
+const inDays = (days: number): Date => new Date(Date.now() + days * 24 * 60 * 60 * 1000);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 t.test('rsyslogd takes the whole configuration as it is left for a guest', async (t) => {
@@ -161,6 +162,22 @@ t.test('the first record: who is believed, and what is said about the others', a
     ['an address in its certificate', ours.sign('127.0.0.1'), client, ours.cert, '127.0.0.1', 'delivered'],
     ['a server that somebody else has signed', theirs.sign('localhost'), client, ours.cert, 'localhost', 'refused'],
     ['a server with another name', ours.sign('other.example'), client, ours.cert, 'localhost', 'refused'],
+    [
+      'a server whose time has not come, as far as this clock knows',
+      ours.sign('localhost', ['localhost'], { from: inDays(1), until: inDays(2) }),
+      client,
+      ours.cert,
+      'localhost',
+      'dates',
+    ],
+    [
+      'a server whose time is over',
+      ours.sign('localhost', ['localhost'], { from: inDays(-2), until: inDays(-1) }),
+      client,
+      ours.cert,
+      'localhost',
+      'dates',
+    ],
     [
       'an address that the certificate does not have',
       ours.sign('localhost'),

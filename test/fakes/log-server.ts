@@ -15,6 +15,26 @@ export interface Pair {
   readonly key: string;
 }
 
+export interface Validity {
+  readonly from?: Date;
+  readonly until?: Date;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+const asn1Time = (date: Date): string => date.toISOString().replace(/[-:T]|\.\d+/g, '');
+/** openssl-ca(1), which alone sets the beginning of a certificate. */
+const settings = `[ca]
+default_ca = own
+[own]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = named
+[named]
+commonName = supplied
+`;
+
 /** An authority of its own, and what it signs. Made with openssl, in `folder`. */
 export class Authority {
   readonly folder: string;
@@ -30,15 +50,20 @@ export class Authority {
   }
 
   /** A pair for `name`, a DNS name or an address, which is also its subjectAltName unless others are given. */
-  sign(name: string, alternatives: readonly string[] = [name]): Pair {
+  sign(name: string, alternatives: readonly string[] = [name], valid: Validity = {}): Pair {
     this.#signed += 1;
     const file = `pair-${this.#signed}`;
     const named = alternatives.map((one) => `${isIP(one) === 0 ? 'DNS' : 'IP'}:${one}`).join(',');
     writeFileSync(join(this.folder, `${file}.ext`), named === '' ? '' : `subjectAltName=${named}\n`);
     const request = ['-subj', `/CN=${name}`, '-keyout', `${file}.key`, '-out', `${file}.csr`];
     openssl(this.folder, 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', ...request);
-    const by = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '1'];
-    openssl(this.folder, 'x509', '-req', '-in', `${file}.csr`, '-out', `${file}.crt`, '-extfile', `${file}.ext`, ...by);
+    writeFileSync(join(this.folder, 'index.txt'), '');
+    writeFileSync(join(this.folder, 'ca.cnf'), settings);
+    const { from = new Date(Date.now() - 60_000), until = new Date(Date.now() + dayMs) } = valid;
+    const dates = ['-startdate', asn1Time(from), '-enddate', asn1Time(until)];
+    const by = ['-config', 'ca.cnf', '-cert', 'ca.crt', '-keyfile', 'ca.key', '-create_serial', '-batch', '-notext'];
+    const files = ['-in', `${file}.csr`, '-out', `${file}.crt`, '-extfile', `${file}.ext`];
+    openssl(this.folder, 'ca', ...by, ...files, ...dates);
     const read = (end: string): string => readFileSync(join(this.folder, `${file}.${end}`), 'latin1');
     return { cert: read('crt'), key: read('key') };
   }

@@ -1,6 +1,7 @@
 /** `triseed keyd`: the key daemon of a guest, and the two things that systemd runs for it because it may not do them itself. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
+import { printable } from '../contract/shown-name.ts';
 import { AgentError } from '../errors.ts';
 import { handOverPath } from '../keyd/hand-over.ts';
 import { readHandOver } from '../keyd/read-hand-over.ts';
@@ -50,9 +51,8 @@ const printReplay = async (files: Files, io: CommandIo, path: string): Promise<v
   for (const { event, effects, isSame } of replay(recording)) {
     const at = (event.atMs / 1000).toFixed(3).padStart(12);
     const mark = isSame ? ' ' : '!';
-    io.stdout(
-      `${at} s ${mark} ${describeEvent(event)}\n               → ${effectWords(effects).join(', ') || 'nothing'}\n`,
-    );
+    const done = effectWords(effects).join(', ') || 'nothing';
+    io.stdout(`${at} s ${mark} ${printable(describeEvent(event))}\n               → ${printable(done)}\n`);
     if (!isSame) io.setExitStatus(1);
   }
 };

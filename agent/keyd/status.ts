@@ -1,4 +1,5 @@
 /** What the daemon tells whoever asks: people, scripts, monitoring. No secret, and nothing that could be told it. Pure. */
+import { printable } from '../contract/shown-name.ts';
 import { parseStrictJson } from '../volumes/strict-json.ts';
 import { fields, list, Malformed, number, oneOf, text } from './json-fields.ts';
 import type { State, VolumeState } from './state.ts';
@@ -74,7 +75,10 @@ const countsFrom = (value: unknown) => {
   return { done: number(done), failed: number(failed) };
 };
 
-/** Reads a document of `renderStatus`; null when it is none. */
+/** The daemon is nobody in particular; whoever reads what it says may be root at a terminal. */
+const shown = (value: unknown): string => printable(text(value));
+
+/** Reads a document of `renderStatus`, its texts made fit for printing; null when it is none. */
 export const parseStatus = (bytes: Buffer): DaemonStatus | null => {
   const parsed = parseStrictJson(bytes.toString('utf8'));
   if (parsed === null) return null;
@@ -84,7 +88,7 @@ export const parseStatus = (bytes: Buffer): DaemonStatus | null => {
     const revoking = revocation === null ? null : fields(revocation);
     return {
       version,
-      bootId: text(bootId),
+      bootId: shown(bootId),
       atMs: number(atMs),
       state: oneOf(state, phases),
       pollSeconds: number(pollSeconds),
@@ -92,8 +96,8 @@ export const parseStatus = (bytes: Buffer): DaemonStatus | null => {
         const { key, state, lastActiveMs, polls } = fields(entry);
         const { active, other } = fields(polls);
         return {
-          key: text(key),
-          state: text(state),
+          key: shown(key),
+          state: shown(state),
           lastActiveMs: number(lastActiveMs),
           polls: { active: number(active), other: number(other) },
         };
@@ -101,17 +105,17 @@ export const parseStatus = (bytes: Buffer): DaemonStatus | null => {
       volumes: list(volumes).map((entry) => {
         const { volume, key, state, deadlineMs, keyVersion, wrapping, rewraps, stores } = fields(entry);
         return {
-          volume: text(volume),
-          key: text(key),
+          volume: shown(volume),
+          key: shown(key),
           state: oneOf(state, phases),
           deadlineMs: deadlineMs === null ? null : number(deadlineMs),
-          keyVersion: text(keyVersion),
+          keyVersion: shown(keyVersion),
           wrapping: oneOf(wrapping, ['current', 'being renewed']),
           rewraps: countsFrom(rewraps),
           stores: countsFrom(stores),
         };
       }),
-      revocation: revoking === null ? null : { volume: text(revoking.volume), reason: text(revoking.reason) },
+      revocation: revoking === null ? null : { volume: shown(revoking.volume), reason: shown(revoking.reason) },
     };
   } catch (error) {
     if (error instanceof Malformed) return null;

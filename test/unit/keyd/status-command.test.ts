@@ -136,3 +136,21 @@ t.test('what people read', async (t) => {
     ].join('\n'),
   );
 });
+
+t.test('what the daemon says cannot move the cursor of a terminal', async (t) => {
+  const hostile = '\u001b[2J\u009b31m\u202e\u2028';
+  const planted = JSON.parse(statusText('grace'));
+  planted.keys[0].key = `key-1${hostile}`;
+  planted.keys[0].state = `suspended${hostile}`;
+  planted.volumes[0].key = planted.keys[0].key;
+  planted.volumes[0].volume = `data${hostile}`;
+  planted.volumes[0].keyVersion = `v1${hostile}`;
+  planted.revocation = { volume: `data${hostile}`, reason: hostile };
+  const guest: Guest = { opened: ['data'], handedOver: true, answers: JSON.stringify(planted) };
+  for (const args of [[], ['--json']]) {
+    const { stdout, status: exit } = await status(guest, ...args);
+    t.notMatch(stdout.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u, args.join());
+    t.match(stdout, 'suspended\ufffd[2J');
+    t.equal(exit, 1);
+  }
+});

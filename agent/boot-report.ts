@@ -4,7 +4,7 @@
  * docs/boot-report.md describes every field, contract-schema/boot-report.json is its schema. It holds no secret.
  */
 import type { Contract, Finding } from './contract/types.ts';
-import { AgentError } from './errors.ts';
+import { AgentError, kindOfError } from './errors.ts';
 import { type MessageName, messages } from './messages.ts';
 import type { AppliedVolume } from './volumes/apply.ts';
 
@@ -50,7 +50,7 @@ const causesOf = (error: unknown): readonly unknown[] => {
 
 const told = (error: unknown): { readonly id: string | null; readonly text: string } => {
   if (error instanceof AgentError) return { id: error.id, text: error.message };
-  return { id: null, text: error instanceof Error ? error.message : String(error) };
+  return { id: null, text: kindOfError(error) };
 };
 
 const allCauses = (error: unknown): readonly unknown[] => {

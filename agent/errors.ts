@@ -29,6 +29,9 @@ export const hasCode = <Name extends MessageName>(error: unknown, code: Name): e
 export const exitStatusOf = (error: unknown): ExitStatus =>
   error instanceof AgentError ? (messages[error.code as MessageName].exit ?? 3) : 3;
 
+/** What may be kept of an error that is not ours: its text could hold anything, a secret included. */
+export const kindOfError = (error: unknown): string => (error instanceof Error ? error.name : 'unknown');
+
 const causesOf = (error: unknown): readonly unknown[] => {
   if (error instanceof AggregateError) return error.errors;
   if (error instanceof Error && error.cause !== undefined) return [error.cause];

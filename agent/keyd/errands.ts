@@ -1,5 +1,5 @@
 /** The slow work of the daemon: polls, rewraps and stores. Each ends in exactly one event; none ever throws. */
-import { AgentError } from '../errors.ts';
+import { AgentError, kindOfError } from '../errors.ts';
 import type { KeyBackend } from '../kms/backend.ts';
 import { mayOpen } from '../kms/fallback.ts';
 import { withinTime } from '../kms/time-limit.ts';
@@ -22,10 +22,10 @@ export interface Errands {
   storesFinished(): Promise<void>;
 }
 
-/** An error for the journal: ours with id and text, any other only by its kind, since its text could hold anything. */
+/** An error for the journal: ours with id and text, any other only by its kind. */
 export const reasonOf = (error: unknown): string => {
   if (error instanceof AgentError) return `${error.id} ${error.message}`;
-  return error instanceof Error ? `internal error ${error.name}` : 'internal error';
+  return `internal error ${kindOfError(error)}`;
 };
 
 /**

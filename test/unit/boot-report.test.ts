@@ -38,7 +38,7 @@ const withVolume = good
 /** A boot over a contract file, with what it left. */
 const booted = async (
   contract: string | null,
-  given: { readonly certificate?: string; readonly unwritable?: string } = {},
+  given: { readonly certificate?: string; readonly unwritable?: string; readonly disks?: () => never } = {},
 ) => {
   const files = filesInMap({
     '/proc/sys/kernel/random/boot_id': '6f0f7a8e-6d2b-4a0b-9c58-0f6f6f1d2c3b\n',
@@ -56,7 +56,7 @@ const booted = async (
     ...base,
     files: { ...files, writeAtomically },
     clock,
-    disks: { ...base.disks, list: async () => [] },
+    disks: { ...base.disks, list: async () => given.disks?.() ?? [] },
   };
   const defaults = parseConfiguration(
     'contract: { sources: [ { file: /contract } ] }\nvolumes: { deviceWaitSeconds: 2 }',
@@ -137,6 +137,26 @@ t.test('boots that fail: the message, its causes, what to do', async (t) => {
   }
 });
 
+t.test('an error that is not ours is named and not quoted: its text could hold anything', async (t) => {
+  const bug = new TypeError(`no way to spell ${seed}`, { cause: new RangeError(`${seed} is too long`) });
+  const unexpected = await booted(withVolume, {
+    disks: () => {
+      throw bug;
+    },
+  });
+  fits(t, unexpected.report);
+  t.equal(unexpected.outcome, bug);
+  t.match(unexpected.report.failure, { name: 'INTERNAL_ERROR', text: 'TypeError', causes: [{ text: 'RangeError' }] });
+  t.notMatch(unexpected.text, /PLANTED/);
+  const refused = await booted(withVolume, {
+    disks: () => {
+      throw new AgentError('FILE_UNREADABLE', { path: '/dev/vdb', reason: 'EIO' }, { cause: bug });
+    },
+  });
+  t.match(refused.report.failure, { id: 'TSD00004E', causes: [{ text: 'TypeError' }, { text: 'RangeError' }] });
+  t.notMatch(refused.text, /PLANTED/);
+});
+
 t.test('the encryption certificate: its end, or a warning', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'boot-report-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
@@ -184,7 +204,8 @@ t.test('a failure with many causes, and one that is a bug', async (t) => {
   const told = reportedFailure(many);
   t.equal(told.causes.length, 16);
   t.strictSame(told.causes[1], { id: 'TSD00004E', text: lookup.message });
-  t.match(reportedFailure(new TypeError('oops')), { id: null, name: 'INTERNAL_ERROR', text: 'oops', causes: [] });
+  t.match(reportedFailure(new TypeError('oops')), { id: null, name: 'INTERNAL_ERROR', text: 'TypeError', causes: [] });
+  t.match(reportedFailure('oops'), { id: null, text: 'unknown' });
 });
 
 t.test('the schema refuses what is no report', async (t) => {

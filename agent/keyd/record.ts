@@ -1,6 +1,6 @@
 /** What the daemon leaves behind for its successor of the same boot, and the one line it shows in `systemctl status`. */
 import { parseStrictJson } from '../volumes/strict-json.ts';
-import { fields, flag, list, Malformed, number, text } from './json-fields.ts';
+import { fields, flag, list, Malformed, number, oneOf, text } from './json-fields.ts';
 import type { Grace, Kept, Revocation, State } from './state.ts';
 
 export const keptOf = (state: State): Kept => ({
@@ -23,7 +23,7 @@ export const describeStatus = (state: State): string => {
 
 export const renderKept = (kept: Kept): string => `${JSON.stringify(kept)}\n`;
 
-const graceFrom = (value: unknown): Grace | null => {
+export const graceFrom = (value: unknown): Grace | null => {
   if (value === null) return null;
   const { sinceMs, deadlineMs, attempts, refused } = fields(value);
   return {
@@ -34,10 +34,36 @@ const graceFrom = (value: unknown): Grace | null => {
   };
 };
 
-const revocationFrom = (value: unknown): Revocation | null => {
+export const revocationFrom = (value: unknown): Revocation | null => {
   if (value === null) return null;
   const { volume, reason } = fields(value);
   return { volume: text(volume), reason: text(reason) };
+};
+
+/** Throws `Malformed`. */
+export const keptFrom = (value: unknown): Kept => {
+  const { version, bootId, pollMs, onRevoked, keys, volumes, revocation } = fields(value);
+  if (version !== 1) throw new Malformed('version 1 is expected');
+  return {
+    version,
+    bootId: text(bootId),
+    pollMs: number(pollMs),
+    onRevoked: oneOf(onRevoked, ['grace', 'immediate']),
+    keys: list(keys).map((entry) => {
+      const { key, lastGoodMs, intervalMs } = fields(entry);
+      return { key: text(key), lastGoodMs: number(lastGoodMs), intervalMs: number(intervalMs) };
+    }),
+    volumes: list(volumes).map((entry) => {
+      const { volume, grace, wrapped, keyVersion } = fields(entry);
+      return {
+        volume: text(volume),
+        grace: graceFrom(grace),
+        wrapped: text(wrapped),
+        keyVersion: text(keyVersion),
+      };
+    }),
+    revocation: revocationFrom(revocation),
+  };
 };
 
 /** Reads a record of `renderKept`; null when it is none. */
@@ -45,28 +71,7 @@ export const parseKept = (bytes: string): Kept | null => {
   const parsed = parseStrictJson(bytes);
   if (parsed === null) return null;
   try {
-    const { version, bootId, pollMs, onRevoked, keys, volumes, revocation } = fields(parsed.value);
-    if (version !== 1 || (onRevoked !== 'grace' && onRevoked !== 'immediate')) return null;
-    return {
-      version,
-      bootId: text(bootId),
-      pollMs: number(pollMs),
-      onRevoked,
-      keys: list(keys).map((entry) => {
-        const { key, lastGoodMs, intervalMs } = fields(entry);
-        return { key: text(key), lastGoodMs: number(lastGoodMs), intervalMs: number(intervalMs) };
-      }),
-      volumes: list(volumes).map((entry) => {
-        const { volume, grace, wrapped, keyVersion } = fields(entry);
-        return {
-          volume: text(volume),
-          grace: graceFrom(grace),
-          wrapped: text(wrapped),
-          keyVersion: text(keyVersion),
-        };
-      }),
-      revocation: revocationFrom(revocation),
-    };
+    return keptFrom(parsed.value);
   } catch (error) {
     if (error instanceof Malformed) return null;
     throw error;

@@ -5,6 +5,7 @@
 import { parseStrictJson } from '../volumes/strict-json.ts';
 import { fields, list, Malformed, texts } from './json-fields.ts';
 import { step } from './machine.ts';
+import { eventFrom, stateFrom } from './recorded-shape.ts';
 import type { Effect, Event, State } from './state.ts';
 
 /** A day of grace polls of one key is 8640; half an hour of them is more than anybody reads. */
@@ -52,37 +53,19 @@ export const recorded = (recording: Recording, event: Event, effects: readonly E
 
 export const renderRecording = (recording: Recording): string => `${JSON.stringify(recording)}\n`;
 
-const eventKinds = new Set([
-  'started',
-  'pollFinished',
-  'rewrapFinished',
-  'storeFinished',
-  'tick',
-  'reloaded',
-  'terminated',
-]);
-
-/**
- * Reads a document of `renderRecording`; null when it is none. States and events are taken as they are: a recording is replayed by
- * somebody who looks at it, never by a guest.
- */
+/** Reads a document of `renderRecording`; null when it is none. */
 export const parseRecording = (bytes: Buffer): Recording | null => {
   const parsed = parseStrictJson(bytes.toString('utf8'));
   if (parsed === null) return null;
   try {
     const { version, begin, events } = fields(parsed.value);
     if (version !== 1) return null;
-    const { keys, volumes } = fields(begin);
-    list(keys);
-    list(volumes);
     return {
       version,
-      begin: begin as State,
+      begin: stateFrom(begin),
       events: list(events).map((entry) => {
         const { event, did } = fields(entry);
-        const { kind } = fields(event);
-        if (typeof kind !== 'string' || !eventKinds.has(kind)) throw new Malformed('an event is expected');
-        return { event: event as Event, did: texts(did) };
+        return { event: eventFrom(event), did: texts(did) };
       }),
     };
   } catch (error) {

@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { keydCommand } from '../../../agent/cli/keyd.ts';
 import { prepare, step } from '../../../agent/keyd/machine.ts';
-import { newRecording, recorded, renderRecording } from '../../../agent/keyd/recording.ts';
+import { keptOf } from '../../../agent/keyd/record.ts';
+import {
+  effectWords,
+  newRecording,
+  parseRecording,
+  recorded,
+  renderRecording,
+  replay,
+} from '../../../agent/keyd/recording.ts';
 import type { Event, WatchConfiguration } from '../../../agent/keyd/state.ts';
 import { callCommand } from '../../fakes/command-line.ts';
 
@@ -55,7 +63,7 @@ const polled = (atMs: number, answer: (Event & { kind: 'pollFinished' })['answer
 });
 /** Every kind of event, and every state of a renewal. */
 const events: readonly Event[] = [
-  { kind: 'started', atMs: 0, kept: null },
+  { kind: 'started', atMs: 0, kept: keptOf(prepare(configuration)) },
   polled(100, { kind: 'active', keyVersion: 'v2', correlationId: 'c-1' }),
   { kind: 'rewrapFinished', atMs: 200, volume: 'data', outcome: { kind: 'failed', reason: 'no answer' } },
   { kind: 'tick', atMs: minute },
@@ -104,4 +112,55 @@ t.test('what a recording says cannot move the cursor of a terminal', async (t) =
   const { stdout } = await replayed(text.replaceAll('key-1', `key-1${hostile}`).replaceAll('no answer', hostile));
   t.match(stdout, 'poll key-1');
   t.notMatch(stdout.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+});
+
+/** Every place inside a value: the way to it, and what stands there. */
+const placesIn = (
+  value: unknown,
+  way: readonly (string | number)[] = [],
+): readonly (readonly (string | number)[])[] => {
+  if (value === null || typeof value !== 'object') return [way];
+  const inner = Object.entries(value).flatMap(([name, entry]) => placesIn(entry, [...way, name]));
+  return way.length === 0 ? inner : [way, ...inner];
+};
+
+const changed = (recording: unknown, way: readonly (string | number)[], to: unknown): string => {
+  const copy = structuredClone(recording) as Record<string | number, unknown>;
+  let at = copy;
+  for (const step of way.slice(0, -1)) at = at[step] as Record<string | number, unknown>;
+  const last = way.at(-1) ?? '';
+  if (to === undefined) delete at[last];
+  else at[last] = to;
+  return JSON.stringify(copy);
+};
+
+t.test('a file that is no recording is refused', async (t) => {
+  const recording = JSON.parse(text);
+  for (const wrong of [
+    '',
+    '7',
+    '{}',
+    '{"version":1,"begin":{"keys":[],"volumes":[]},"events":[]}',
+    changed(recording, ['begin', 'keys'], []),
+    changed(recording, ['begin', 'volumes', 0, 'upkeep'], undefined),
+    changed(recording, ['events', 0, 'event', 'kept', 'keys', 0, 'intervalMs'], 'x'),
+    changed(recording, ['events', 1, 'event', 'atMs'], 'soon'),
+    changed(recording, ['events', 1, 'event', 'answer'], null),
+  ])
+    t.match(await replayed(wrong), { status: 3, stdout: '', stderr: /not a recording/ }, wrong.slice(0, 300));
+});
+
+t.test('wherever a recording is changed, it is refused or replays: nothing of the machine breaks', async (t) => {
+  let refused = 0;
+  for (const from of [0, 3, 6, 10]) {
+    const recording = JSON.parse(renderRecording(recordingFrom(from)));
+    for (const way of placesIn(recording))
+      for (const to of [undefined, null, 'x', -1.5, {}, [], [null], true]) {
+        const read = parseRecording(Buffer.from(changed(recording, way, to)));
+        if (read === null) refused += 1;
+        else if (/undefined|NaN/.test(JSON.stringify(replay(read).map(({ effects }) => effectWords(effects)))))
+          t.fail(`${way.join('.')} = ${JSON.stringify(to)}`);
+      }
+  }
+  t.ok(refused > 1_000, `${refused} refused`);
 });

@@ -6,6 +6,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { decodePem } from '../contract/public-key.ts';
 import { sectionFindings } from '../contract/rules.ts';
+import { isMapping, type YamlMapping } from '../contract/strict-yaml.ts';
 import type { Finding, OpenedContract, Profile } from '../contract/types.ts';
 import { mappingAt } from '../contract/volume-rules.ts';
 import { AgentError } from '../errors.ts';
@@ -101,33 +102,36 @@ const assertHostname = (hostname: string): void => {
     throw new AgentError('LOGGING_INVALID', { reason: 'hostname is neither a host name nor an address' });
 };
 
-interface SyslogText {
-  readonly hostname: string;
-  readonly port?: number;
-  readonly server: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
-interface LogRouterText {
-  readonly hostname: string;
-  readonly port?: number;
-  readonly iamApiKey: string;
-  readonly tags?: readonly string[];
-}
+/** Fields as the schema has them. It has judged the section, so that another type is a fault of ours; it ends the start, too. */
+const otherType = (field: string): never => {
+  throw new AgentError('LOGGING_INVALID', { reason: `${field} has a type that the schema should not have let pass` });
+};
+const optionalText = (section: YamlMapping, field: string): string | undefined => {
+  const value = section[field];
+  return value === undefined || typeof value === 'string' ? value : otherType(field);
+};
+const text = (section: YamlMapping, field: string): string => optionalText(section, field) ?? otherType(field);
+const portOf = ({ port }: YamlMapping, otherwise: number): number =>
+  port === undefined ? otherwise : typeof port === 'number' ? port : otherType('port');
+const tagsOf = ({ tags = [] }: YamlMapping): readonly string[] =>
+  Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : otherType('tags');
 
-const syslogSettings = ({ hostname, port, server, cert, key }: SyslogText): SyslogSettings => {
+const syslogSettings = (section: YamlMapping): SyslogSettings => {
+  const hostname = text(section, 'hostname');
   assertHostname(hostname);
-  const ca = serverCertificates(server);
-  const certificate = clientCertificate(cert);
-  const secret = clientKey(key, certificate);
-  return { kind: 'syslog', hostname, port: port ?? syslogPort, ca, cert: certificate.toString(), key: secret };
+  const ca = serverCertificates(text(section, 'server'));
+  const certificate = clientCertificate(optionalText(section, 'cert'));
+  const key = clientKey(optionalText(section, 'key'), certificate);
+  return { kind: 'syslog', hostname, port: portOf(section, syslogPort), ca, cert: certificate.toString(), key };
 };
 
-const logRouterSettings = ({ hostname, port, iamApiKey, tags }: LogRouterText): LogRouterSettings => {
+const logRouterSettings = (section: YamlMapping): LogRouterSettings => {
+  const hostname = text(section, 'hostname');
   assertHostname(hostname);
-  if (iamApiKey === '') throw new AgentError('LOGGING_INVALID', { reason: 'env.logging.logRouter.iamApiKey is empty' });
-  const apiKey = Secret.fromText(iamApiKey);
-  return { kind: 'logRouter', hostname, port: port ?? logRouterPort, apiKey, tags: tags ?? [] };
+  const apiKey = text(section, 'iamApiKey');
+  if (apiKey === '') throw new AgentError('LOGGING_INVALID', { reason: 'env.logging.logRouter.iamApiKey is empty' });
+  const [port, tags] = [portOf(section, logRouterPort), tagsOf(section)];
+  return { kind: 'logRouter', hostname, port, apiKey: Secret.fromText(apiKey), tags };
 };
 
 /** True when the contract says anything about logging. */
@@ -146,10 +150,9 @@ export const loggingSettings = (opened: OpenedContract, profile: Profile): Loggi
     ({ path, severity }) => severity === 'error' && (path === 'env.logging' || path.startsWith('env.logging.')),
   );
   if (fault !== undefined) throw new AgentError('LOGGING_INVALID', { reason: whereAndWhat(fault) });
-  // The schema has just said that the section has one of these two types.
-  const { syslog, logRouter } = env.value.logging as unknown as { syslog?: SyslogText; logRouter?: LogRouterText };
-  if (syslog !== undefined) return syslogSettings(syslog);
-  if (logRouter !== undefined) return logRouterSettings(logRouter);
+  const { syslog, logRouter } = mappingAt(env.value, 'logging');
+  if (isMapping(syslog)) return syslogSettings(syslog);
+  if (isMapping(logRouter)) return logRouterSettings(logRouter);
   throw new AgentError('LOGGING_INVALID', { reason: 'env.logging names neither syslog nor logRouter' });
 };
 

@@ -27,7 +27,8 @@ const opened = (env: string, workload = 'type: workload\nplay: {}\n'): OpenedCon
   const bytes = Buffer.from(`workload: |\n${indented(workload)}env: |\n${indented(env)}`);
   return decryptContract({ kind: 'sealed', bytes, source: 'test', localHostname: null }, null);
 };
-const withLogging = (logging: unknown): OpenedContract => opened(`type: env\nlogging: ${JSON.stringify(logging)}\n`);
+const withLogging = (logging: unknown, more = ''): OpenedContract =>
+  opened(`type: env\n${more}logging: ${JSON.stringify(logging)}\n`);
 const syslog = (changes: Readonly<Record<string, unknown>> = {}): OpenedContract => {
   const all = { hostname: 'logs.example', server: authority.cert, cert: client.cert, key: client.key, ...changes };
   return withLogging({ syslog: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) });
@@ -112,6 +113,30 @@ t.test('every documented fault has its documented code', async (t) => {
       t.notMatch(error.message, /PRIVATE KEY-----|a-key/, `${what}: nothing secret is said`);
     }
   }
+});
+
+t.test('a fault is found behind any number of faults elsewhere', async (t) => {
+  const elsewhere = Array.from({ length: 600 }, (_, at) => `unknown${at}: 1\n`).join('');
+  const whole = { hostname: 'logs.example', server: authority.cert, cert: client.cert, key: client.key };
+  for (const logging of [
+    'syslog',
+    {},
+    { syslog: 7 },
+    { syslog: { ...whole, hostname: 7 } },
+    { syslog: { ...whole, hostname: 'a"b' } },
+    { syslog: { ...whole, port: 0 } },
+    { syslog: { ...whole, port: '514' } },
+    { syslog: { ...whole, server: [authority.cert] } },
+    { syslog: { ...whole, tls: true } },
+    { logRouter: { hostname: 'x.logs.example', iamApiKey: 7 } },
+    { logRouter: { hostname: 'x.logs.example' } },
+  ])
+    t.throws(
+      () => loggingSettings(withLogging(logging, elsewhere), 'hpvs'),
+      { code: 'LOGGING_INVALID' },
+      JSON.stringify(logging).slice(0, 60),
+    );
+  t.equal(loggingSettings(withLogging({ syslog: whole }, elsewhere), 'hpvs')?.hostname, 'logs.example');
 });
 
 t.test('whatever else is wrong with a contract is left to the boot', async (t) => {

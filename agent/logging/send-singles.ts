@@ -1,5 +1,6 @@
 /** One request to IBM Cloud Logs, and what its answer means. */
 import { tokenSourceFor } from '../kms/iam.ts';
+import { parseRetryAfter } from '../kms/retry.ts';
 import type { Host } from '../ports.ts';
 import type { Secret } from '../secret.ts';
 import { ingestionUrl, type Single } from './log-router.ts';
@@ -28,9 +29,7 @@ const classify = (status: number, headers: Readonly<Record<string, string>>): Se
   if (status === 401 || status === 403) return { kind: 'denied', reason: `HTTP status ${status} for our access token` };
   if (status === 404) return { kind: 'denied', reason: 'HTTP status 404: there is no log service at this address' };
   if (status === 400 || status === 413 || status === 422) return { kind: 'unacceptable', status };
-  const after = headers['retry-after'];
-  const afterMs = after !== undefined && /^\d{1,5}$/.test(after) ? Number(after) * 1000 : null;
-  return { kind: 'later', reason: `HTTP status ${status}`, afterMs };
+  return { kind: 'later', reason: `HTTP status ${status}`, afterMs: parseRetryAfter(headers) };
 };
 
 /** Sends `singles` in one request. Never throws for what a service answers. */

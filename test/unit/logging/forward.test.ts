@@ -174,6 +174,25 @@ t.test('a service that is away: told once, nothing lost, nothing read ahead', as
   await clock.run(ended);
 });
 
+t.test('a service that asks for patience gets it, in seconds or by a date of its own clock', async (t) => {
+  const date = 'Fri, 01 Jan 2038 00:00:00 GMT';
+  for (const headers of [
+    { 'retry-after': '240' },
+    { 'retry-after': ' 240 ' },
+    { date, 'retry-after': 'Fri, 01 Jan 2038 00:04:00 GMT' },
+  ]) {
+    const { clock, ended, stop, taken } = forwarder(lines(1, 2), (attempt) =>
+      attempt === 1 ? { status: 503, headers } : { status: 200 },
+    );
+    await clock.advance(240_000);
+    t.strictSame(taken, [], JSON.stringify(headers));
+    await clock.advance(2_000);
+    t.strictSame(taken, numbered(1, 2));
+    stop.abort();
+    await clock.run(ended);
+  }
+});
+
 t.test('an API key that is withdrawn is an outage like any other', async (t) => {
   const { clock, ended, messages, stop, taken } = forwarder(lines(1, 2), (attempt) =>
     attempt <= 4 ? { status: 403 } : { status: 200 },

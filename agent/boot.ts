@@ -11,7 +11,7 @@ import { readContract } from './contract/source.ts';
 import type { Contract, SealedContract } from './contract/types.ts';
 import { validateContract } from './contract/validate.ts';
 import { verifyContract } from './contract/verify.ts';
-import { AgentError } from './errors.ts';
+import { AgentError, reasonOf } from './errors.ts';
 import { settleRestarts } from './keyd/restart-record.ts';
 import { handOverToDaemon } from './keyd/write-hand-over.ts';
 import { certificateEnd } from './notices/certificate-end.ts';
@@ -119,7 +119,7 @@ const leaveExpiry = async (host: Host, path: string, ends: Ends): Promise<void> 
   try {
     await host.files.writeAtomically(path, Buffer.from(renderExpiry(ends)), 0o600);
   } catch (error) {
-    host.journal.message('EXPIRY_NOT_LEFT', { path, reason: error instanceof Error ? error.message : 'unknown' });
+    host.journal.message('EXPIRY_NOT_LEFT', { path, reason: reasonOf(error) });
   }
 };
 
@@ -157,8 +157,7 @@ const leaveReport = async (
     await files.makeFolder(run, 0o700);
     await files.writeAtomically(bootReportPath(run), Buffer.from(renderBootReport(record)), 0o600);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    host.journal.message('BOOT_REPORT_NOT_WRITTEN', { path: bootReportPath(run), reason });
+    host.journal.message('BOOT_REPORT_NOT_WRITTEN', { path: bootReportPath(run), reason: reasonOf(cause) });
   }
 };
 

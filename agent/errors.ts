@@ -32,14 +32,19 @@ export const exitStatusOf = (error: unknown): ExitStatus =>
 /** What may be kept of an error that is not ours: its text could hold anything, a secret included. */
 export const kindOfError = (error: unknown): string => (error instanceof Error ? error.name : 'unknown');
 
+/** An error inside a message: ours with id and text, any other only by its kind. */
+export const reasonOf = (error: unknown): string =>
+  error instanceof AgentError ? `${error.id} ${error.message}` : `internal error ${kindOfError(error)}`;
+
 const causesOf = (error: unknown): readonly unknown[] => {
   if (error instanceof AggregateError) return error.errors;
   if (error instanceof Error && error.cause !== undefined) return [error.cause];
   return [];
 };
 
-const lineOf = (error: unknown): string => {
+const lineOf = (error: unknown, mayShowForeign: boolean): string => {
   if (error instanceof AgentError) return `${error.id}: ${error.message}`;
+  if (!mayShowForeign) return error instanceof Error && 'code' in error ? String(error.code) : kindOfError(error);
   if (error instanceof AggregateError) return error.message || 'several attempts failed';
   if (error instanceof Error) return error.message;
   return String(error);
@@ -47,12 +52,13 @@ const lineOf = (error: unknown): string => {
 
 /**
  * The whole chain for a person: what failed, because of what, what was left untouched, what to do.
- * An error that is no AgentError is a bug of ours and says so.
+ * An error that is no AgentError is a bug of ours and says so. On the console of a guest, which the host reads, `mayShowForeign` is false: texts of
+ * other errors are left out there.
  */
-export const describeChain = (error: unknown): string => {
+export const describeChain = (error: unknown, mayShowForeign = true): string => {
   const lines: string[] = [];
   const walk = (current: unknown, depth: number): void => {
-    lines.push(`${'  '.repeat(depth)}${depth === 0 ? '' : 'because: '}${lineOf(current)}`);
+    lines.push(`${'  '.repeat(depth)}${depth === 0 ? '' : 'because: '}${lineOf(current, mayShowForeign)}`);
     if (depth < 8) for (const cause of causesOf(current)) walk(cause, depth + 1);
   };
   if (!(error instanceof AgentError)) {

@@ -108,8 +108,9 @@ const run = async (given: readonly string[], sink: JournalSink): Promise<number>
     // commander ends help and --version with status 0 and everything else it refuses is wrong usage: status 2.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const { describeChain, exitStatusOf } = await import('./errors.ts');
-    io.stderr(`${describeChain(error)}\n`);
-    return first !== undefined && unattended.has(first) ? 1 : exitStatusOf(error);
+    const isUnattended = first !== undefined && unattended.has(first);
+    io.stderr(`${describeChain(error, !isUnattended)}\n`);
+    return isUnattended ? 1 : exitStatusOf(error);
   }
 };
 

@@ -78,6 +78,7 @@ export const keydCommand = (context: DaemonContext): Command =>
       const { run } = settings.paths;
       const handed = credentialsFolder === null ? handOverPath(run) : `${credentialsFolder}/keyd`;
       const handOver = await readHandOver(host.files, handed);
+      if (revoke === true || store === true) for (const { apiKey } of handOver.volumes) apiKey.wipe();
       if (revoke === true) await runRevocation(host, handOver);
       else if (store === true) {
         const request = await io.stdin(storeRequestMaxBytes);

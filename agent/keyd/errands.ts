@@ -1,5 +1,5 @@
 /** The slow work of the daemon: polls, rewraps and stores. Each ends in exactly one event; none ever throws. */
-import { AgentError, kindOfError } from '../errors.ts';
+import { reasonOf } from '../errors.ts';
 import type { KeyBackend } from '../kms/backend.ts';
 import { mayOpen } from '../kms/fallback.ts';
 import { withinTime } from '../kms/time-limit.ts';
@@ -21,12 +21,6 @@ export interface Errands {
   /** Resolves when no store is under way; for a daemon that ends. */
   storesFinished(): Promise<void>;
 }
-
-/** An error for the journal: ours with id and text, any other only by its kind. */
-export const reasonOf = (error: unknown): string => {
-  if (error instanceof AgentError) return `${error.id} ${error.message}`;
-  return `internal error ${kindOfError(error)}`;
-};
 
 /**
  * One at a time: work that was given up goes on unobserved, and the next waits for it. Resolves to null after

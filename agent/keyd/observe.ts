@@ -2,6 +2,7 @@
  * What the daemon leaves for others, beside its record: status and counts as files, audit records in the journal, the latest events. None of
  * it is needed for its duty: what cannot be written is told once, and the watch goes on.
  */
+import { reasonOf } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { auditIdentifier, renderAudit } from './audit.ts';
 import { renderMetrics } from './metrics.ts';
@@ -38,8 +39,7 @@ export const observer = (
   const notTold = (path: string, error: unknown): void => {
     if (isTold) return;
     isTold = true;
-    const reason = error instanceof Error ? error.message : 'unknown';
-    host.journal.message('STATUS_NOT_TOLD', { path, reason });
+    host.journal.message('STATUS_NOT_TOLD', { path, reason: reasonOf(error) });
   };
   const put = async (path: string, text: string, mode: number): Promise<void> => {
     try {

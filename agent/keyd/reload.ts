@@ -1,9 +1,9 @@
 /** Settings that are read again while the daemon runs (SIGHUP): how the key service is reached, how often, and what a refusal means. */
 import type { AgentConfiguration } from '../configuration.ts';
 import type { KmsEntry } from '../contract/types.ts';
+import { reasonOf } from '../errors.ts';
 import type { KeyBackend } from '../kms/backend.ts';
 import type { Host } from '../ports.ts';
-import { reasonOf } from './errands.ts';
 import type { PolledKey } from './hand-over.ts';
 import type { Event } from './state.ts';
 

@@ -1,14 +1,12 @@
 /** The count of restarts on the metadata partitions. Whatever goes wrong with it is told and changes nothing else. */
+import { reasonOf } from '../errors.ts';
 import type { Clock, Host } from '../ports.ts';
 import { afterRestart, noRestarts, parseRestarts, type Restarts, renderRestarts, restartsBytes } from './restarts.ts';
 
 type RecordPorts = Pick<Host, 'disks' | 'journal'>;
 
 const told = (host: RecordPorts, path: string, error: unknown): void =>
-  host.journal.message('RESTARTS_NOT_KEPT', {
-    path,
-    reason: error instanceof Error ? error.message : 'unknown',
-  });
+  host.journal.message('RESTARTS_NOT_KEPT', { path, reason: reasonOf(error) });
 
 /** The count on the metadata partition `path`; none when it cannot be read, or when something else lies there. */
 export const readRestarts = async (host: RecordPorts, path: string): Promise<Restarts> => {

@@ -4,7 +4,7 @@
  * limit (a child in uninterruptible sleep cannot be killed, so waiting for it to end would be waiting for the disk), and a timer of
  * systemd, started first, restarts the machine whatever becomes of this process.
  */
-import { AgentError } from '../errors.ts';
+import { AgentError, reasonOf } from '../errors.ts';
 import { withinTime } from '../kms/time-limit.ts';
 import type { AskSocket, Command, Host } from '../ports.ts';
 import type { HandedVolume, HandOver } from './hand-over.ts';
@@ -57,7 +57,7 @@ const attemptOutput = async (host: Host, step: string, command: Command): Promis
     if (result === null || result.timedOut) return failed(`not done within ${command.timeoutMs / secondMs} s`);
     return result.exit === 0 ? result.stdout.toString('utf8') : failed(`exit status ${result.exit ?? result.signal}`);
   } catch (error) {
-    return failed(error instanceof Error ? error.message : 'unknown');
+    return failed(reasonOf(error));
   }
 };
 
@@ -197,7 +197,7 @@ export const startRevocation = async (
       await ask(verbSocket(paths.run, 'revoke'), nothing, { timeoutMs: 5 * secondMs, maxAnswerBytes: 0 });
       return;
     } catch (error) {
-      reason = error instanceof Error ? error.message : 'unknown';
+      reason = reasonOf(error);
       host.journal.message('REVOKE_STEP_FAILED', { step: `asking for ${revokeUnit}`, reason });
     }
     if (tried < startAttempts) await host.clock.sleep(betweenAttemptsMs);

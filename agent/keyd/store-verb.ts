@@ -12,7 +12,7 @@
  * the keyfile up to date with whichever opened it (agent/volumes/prove.ts).
  */
 import type { LegacyProfile } from '../configuration.ts';
-import { AgentError } from '../errors.ts';
+import { AgentError, reasonOf } from '../errors.ts';
 import type { AskSocket, Host } from '../ports.ts';
 import { storeSeed } from '../volumes/store-seed.ts';
 import type { ProtectedVolume } from '../volumes/stored-seed.ts';
@@ -45,8 +45,7 @@ export const storeAsAsked = async (
     await storeSeed(host, handed, request.wrapped, request.keyVersion, legacy);
     return { stored: true };
   } catch (error) {
-    if (error instanceof AgentError) return refused(`${error.id} ${error.message}`);
-    return refused(`internal error ${error instanceof Error ? error.name : 'unknown'}`);
+    return refused(reasonOf(error));
   }
 };
 

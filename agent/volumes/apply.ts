@@ -3,7 +3,7 @@
  * of the scenario table, so nothing is ever resumed: the next boot inspects and plans anew.
  */
 import type { ContractVolume } from '../contract/types.ts';
-import { AgentError } from '../errors.ts';
+import { AgentError, reasonOf } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { changePassphrase } from './change-passphrase.ts';
 import { closeMapping, dropHeader } from './close-volume.ts';
@@ -97,8 +97,7 @@ const openedVolume = ({ volume, mapping }: Progress): OpenedVolume => ({
 });
 
 const commitFailed = (progress: Progress, cause: unknown): AgentError => {
-  const detail = cause instanceof Error ? cause.message : String(cause);
-  return new AgentError('VOLUME_COMMIT_FAILED', { volume: progress.volume.key, detail }, { cause });
+  return new AgentError('VOLUME_COMMIT_FAILED', { volume: progress.volume.key, detail: reasonOf(cause) }, { cause });
 };
 
 /** Header writes happen under the volume's lock, and only while the device still holds what was proven. */

@@ -1,5 +1,5 @@
 /** The file system inside an opened volume: made, mounted, and grown when the volume has become larger. */
-import { AgentError } from '../errors.ts';
+import { AgentError, reasonOf } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import * as commands from './commands.ts';
 import { hasRoomToGrow } from './filesystem-size.ts';
@@ -46,7 +46,7 @@ const growWhenSmaller = async (
     if (result.exit === 0) host.journal.message('VOLUME_FILESYSTEM_GROWN', { volume, bytes });
     else notGrown(commands.complaintOf(result));
   } catch (error) {
-    notGrown(error instanceof Error ? error.message : String(error));
+    notGrown(reasonOf(error));
   }
 };
 

@@ -1,5 +1,5 @@
 /** Writing the metadata partition: the mirror of what the header's token says. */
-import { AgentError } from '../errors.ts';
+import { AgentError, reasonOf } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { writeInOrder } from './header-commit.ts';
 import { metadataWrites } from './metadata.ts';
@@ -24,7 +24,6 @@ export const writeMirror = async (host: Host, volume: string, path: string, wrap
       await device.close();
     }
   } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error);
-    host.journal.message('METADATA_WRITE_FAILED', { volume, detail });
+    host.journal.message('METADATA_WRITE_FAILED', { volume, detail: reasonOf(error) });
   }
 };

@@ -1,9 +1,13 @@
-/** Volumes of a running guest, opened by the agent or by hand, and closed again. */
+/** Volumes of a running guest or of this machine, opened by the agent or by hand, and closed again. */
 import { mappingOf } from '../agent/volumes/plan.ts';
-import type { Guest } from '../test/e2e/guest/guest.ts';
 
 const commandLimitMs = 900_000;
 export const script = '/usr/local/bin/open-by-hand';
+
+/** Runs a command as root and answers its output; throws when it fails. */
+export interface Shell {
+  check(command: string, options: { readonly timeoutMs: number }): Promise<string>;
+}
 
 /** Volumes, the contract that names them and the agent's configuration that names the contract. */
 export interface Contract {
@@ -11,7 +15,6 @@ export interface Contract {
   readonly volumes: readonly { readonly key: string; readonly disk: string }[];
 }
 
-export const diskOf = (at: number): string => `/dev/ubd${String.fromCharCode('a'.charCodeAt(0) + at)}`;
 export const configurationOf = ({ name }: Contract): string => `/etc/triseed/${name}.yaml`;
 export const contractOf = ({ name }: Contract): string => `/etc/triseed/${name}.contract`;
 const mountOf = (key: string): string => `/mnt/${key}`;
@@ -26,16 +29,16 @@ const peakOf = (command: string): string =>
 
 /** Opens volumes, says what it took, and closes them again. */
 export class Bench {
-  readonly #guest: Guest;
+  readonly #shell: Shell;
   readonly #serviceUrl: string | null;
 
-  constructor(guest: Guest, serviceUrl: string | null) {
-    this.#guest = guest;
+  constructor(shell: Shell, serviceUrl: string | null) {
+    this.#shell = shell;
     this.#serviceUrl = serviceUrl;
   }
 
   #check(command: string): Promise<string> {
-    return this.#guest.check(command, { timeoutMs: commandLimitMs });
+    return this.#shell.check(command, { timeoutMs: commandLimitMs });
   }
 
   #close(mappings: readonly string[], { volumes }: Contract): Promise<unknown> {

@@ -1,0 +1,133 @@
+/** Rows of opening volumes, in a guest or on this machine, and what both need for them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Stage } from '../test/e2e/cases/stage.ts';
+import { type MadeVolume, makeVolume, volumeText } from '../test/e2e/cases/volume-case.ts';
+import type { Disk, Scratch } from '../test/e2e/guest/scratch.ts';
+import type { GuestFiles } from '../test/e2e/guest/tree.ts';
+import { contractText } from '../test/e2e/world/deployment.ts';
+import type { Limit, Row } from './measure.ts';
+import { type Bench, type Contract, configurationOf, contractOf, script } from './opening-bench.ts';
+import type { Shipped } from './shipped.ts';
+
+/** The most that a further volume may take, ms. */
+const furtherVolumeMs = 150;
+export const underRootKey = 'under a root key';
+
+export interface RowsToRun extends AsyncDisposable {
+  readonly rows: readonly Row[];
+}
+
+/** What differs between rows of a guest and of this machine. */
+export interface Place {
+  /** In front of each row's name. */
+  readonly prefix: string;
+  readonly ours: string;
+  readonly theirs: string;
+  readonly repetitions: number;
+}
+
+type Given = Omit<Row, 'name' | 'calls' | 'repetitions'>;
+export const rowIn =
+  ({ prefix, repetitions }: Place) =>
+  (name: string, rest: Given): Row => ({ name: `${prefix}${name}`, repetitions, calls: 1, reported: true, ...rest });
+
+/** One volume, and many. */
+export const openingRows = (
+  bench: Bench,
+  place: Place,
+  given: {
+    readonly kind: string;
+    readonly one: Contract;
+    readonly many: Contract;
+    readonly limits?: { readonly one: Limit; readonly many: Limit };
+  },
+): readonly Row[] => {
+  const { kind, one, many, limits } = given;
+  const count = many.volumes.length;
+  const row = rowIn(place);
+  let singleMs = 0;
+  return [
+    row(`boot, a volume ${kind}`, {
+      subject: `triseed boot ${place.ours}, from its start to its end: mounted and handed over`,
+      baseline: `open-by-hand.sh ${place.theirs}`,
+      ...(limits === undefined ? {} : { limit: limits.one }),
+      measured: () => bench.byAgent(one),
+      compared: async () => (await bench.byHand(one)).ms,
+      remark: ({ ours }) => {
+        singleMs = ours.median;
+        return 'triseed runs cryptsetup twice: once to prove the passphrase before anything is opened';
+      },
+    }),
+    row(`boot, ${count} volumes ${kind}`, {
+      subject: 'triseed boot, the same',
+      baseline: `open-by-hand.sh, ${count} times in turn`,
+      ...(limits === undefined ? {} : { limit: limits.many }),
+      measured: () => bench.byAgent(many),
+      compared: async () => (await bench.byHand(many)).ms,
+      remark: ({ ours }) =>
+        `each further volume: ${((ours.median - singleMs) / (count - 1)).toFixed(0)} ms (at most ${furtherVolumeMs})`,
+    }),
+  ];
+};
+
+/** What is the agent's own. */
+export const beyondRow = (bench: Bench, place: Place, one: Contract): Row => {
+  let others = 0;
+  return rowIn(place)('boot, beyond cryptsetup, key service and mount', {
+    subject: 'triseed boot of one volume, less what the script takes for these three',
+    baseline: 'the rest of open-by-hand.sh: contract and keyfile',
+    limit: { subject: 150 },
+    measured: async () => {
+      const { parts } = await bench.byHand(one);
+      const shared = ['key-service', 'cryptsetup', 'mount'].map((name) => parts.get(name) ?? 0);
+      others = (parts.get('contract') ?? 0) + (parts.get('keyfile') ?? 0);
+      return (await bench.byAgent(one)) - shared.reduce((sum, ms) => sum + ms, 0);
+    },
+    compared: async () => others,
+  });
+};
+
+/** `many` volumes for the contract `many`, the first of them alone for the contract `one`. */
+export const contractsFor = (
+  many: number,
+  disk: (at: number) => string,
+): { readonly one: Contract; readonly many: Contract } => {
+  const volumes = Array.from({ length: many }, (_, at) => ({ key: `volume_${at}`, disk: disk(at) }));
+  return { one: { name: 'one', volumes: volumes.slice(0, 1) }, many: { name: 'many', volumes } };
+};
+
+/** Blank disks for all volumes of `many`, and the files of a machine that boots `one` or `many` with the shipped executable. */
+export const makeDisksAndFiles = async (
+  stage: Stage,
+  scratch: Scratch,
+  shipped: Shipped,
+  given: {
+    readonly seeds: 2 | 3;
+    readonly one: Contract;
+    readonly many: Contract;
+    readonly program: string;
+    readonly settings?: Parameters<Stage['deployment']['guestFiles']>[1];
+  },
+): Promise<{ readonly disks: readonly Disk[]; readonly files: GuestFiles }> => {
+  const { seeds, one, many, program, settings } = given;
+  const made: MadeVolume[] = [];
+  for (const { key } of many.volumes)
+    made.push(await makeVolume(stage, scratch, { key, ...(seeds === 3 ? { kms: () => [stage.entry('main')] } : {}) }));
+  const texts = made.map(({ volume }) => volumeText(stage, volume));
+  const common = stage.deployment.guestFiles(stage.service, settings);
+  const plain = String(common['/etc/triseed/agent.yaml']);
+  const own: Record<string, string> = {};
+  for (const contract of [one, many]) {
+    const named = texts.filter(({ key }) => contract.volumes.some((volume) => volume.key === key));
+    own[contractOf(contract)] = await stage.deployment.seal(contractText(named));
+    own[configurationOf(contract)] = plain.replace('nocloud: cidata', `file: ${contractOf(contract)}`);
+  }
+  const files = {
+    ...common,
+    ...own,
+    [program]: { content: readFileSync(shipped.executable), mode: 0o755 },
+    [script]: { content: readFileSync(join(import.meta.dirname, 'open-by-hand.sh')), mode: 0o755 },
+  };
+  return { disks: made.flatMap(({ disks }) => disks), files };
+};

@@ -64,12 +64,10 @@ const obtainContract = async (
   settings: AgentConfiguration,
   { credentialsFolder }: BootSurroundings,
 ): Promise<Obtained> => {
-  const { power, logging, paths } = settings;
   const { sources, key: keyPath, trustedSigners, profile, minimumSerial } = settings.contract;
   const at = host.clock.now();
   const sealed = await readContract(host, sources, credentialsFolder);
-  // systemd/triseed-boot.service requires the stage that sets up logging.
-  await requireSameContract(host, paths.run, sealed, power === 'systemd' && logging.remote === 'required');
+  await requireSameContract(host, settings.paths.run, sealed);
   host.journal.note('hpcr-contract', `contract read from ${sealed.source}`);
   const key = await readContractKey(host, keyPath);
   try {

@@ -19,16 +19,16 @@ export const rememberContract = async ({ files }: Pick<Host, 'files'>, run: stri
 };
 
 /**
- * Whether `sealed` is the contract that a stage before has used. `isExpected`: there was such a stage.
- * @throws CONTRACT_CHANGED when it is another one, or when none was kept although one is expected; FILE_UNREADABLE, FILE_TOO_LARGE
+ * Refuses `sealed` when a stage before has used another one. Where none was used, as by a boot that somebody starts by hand, there is nothing to
+ * mix; systemd starts no boot without the stage that sets up logging.
+ * @throws CONTRACT_CHANGED, FILE_UNREADABLE, FILE_TOO_LARGE
  */
 export const requireSameContract = async (
   { files }: Pick<Host, 'files'>,
   run: string,
   sealed: SealedContract,
-  isExpected: boolean,
 ): Promise<void> => {
   const kept = await files.read(usedContractPath(run), longestRecord);
-  if (kept === null ? isExpected : kept.toString('latin1') !== recordOf(sealed))
+  if (kept !== null && kept.toString('latin1') !== recordOf(sealed))
     throw new AgentError('CONTRACT_CHANGED', { source: sealed.source });
 };

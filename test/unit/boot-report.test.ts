@@ -9,7 +9,6 @@ import t, { type Test } from 'tap';
 import { boot } from '../../agent/boot.ts';
 import { bootReportPath, reportedFailure } from '../../agent/boot-report.ts';
 import { parseConfiguration } from '../../agent/configuration-parse.ts';
-import { rememberContract } from '../../agent/contract/same-contract.ts';
 import { AgentError } from '../../agent/errors.ts';
 import { expiryPath } from '../../agent/notices/expiry-file.ts';
 import type { Host } from '../../agent/ports.ts';
@@ -63,8 +62,6 @@ const booted = async (
   );
   const certificate = given.certificate === undefined ? null : '/certificate';
   const settings = { ...defaults, contract: { ...defaults.contract, certificate } };
-  const bytes = Buffer.from(contract ?? '');
-  await rememberContract(host, '/run/triseed', { kind: 'sealed', bytes, source: '/contract', localHostname: null });
   const outcome = await clock.run(
     boot(host, settings, { credentialsFolder: null }).then(
       () => null,

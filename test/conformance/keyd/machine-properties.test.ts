@@ -3,7 +3,7 @@ import t from 'tap';
 import { deadlineOf } from '../../../agent/keyd/grace.ts';
 import { prepare, step } from '../../../agent/keyd/machine.ts';
 import type { Effect, Event, PollAnswer, WatchConfiguration } from '../../../agent/keyd/state.ts';
-import { type Run, type ScriptedPoll, simulate, type World } from '../../unit/keyd/simulation.ts';
+import { type Run, type ScriptedPoll, simulate, type World } from './simulation.ts';
 
 const minuteMs = 60_000;
 const unreachableWindowMs = 30_000;

@@ -50,28 +50,26 @@ wait=$((${Math.floor(dueSeconds) - 3} - \${now%.*}))
 [ $wait -gt 0 ] || wait=0
 systemd-run --quiet --unit=ticks --property=SyslogIdentifier=tick sh -c "sleep $wait; while sleep ${tickSeconds}; do echo tick; done"`);
 
-/** How long nothing at all went on in the guest around `dueSeconds`: on a busy machine it waits for its processor. */
+/** How long nothing at all went on in the guest around `dueSeconds`: on a busy machine it waits for its processor. NaN when nothing ticked. */
 const standstill = (guest: Guest, dueSeconds: number): number => {
   const ticks = guest.journal().flatMap(({ identifier, at }) => (identifier === 'tick' ? [at] : []));
-  const seen = [...ticks, ...guest.journal().flatMap(({ text, at }) => (text.startsWith('HPL18003W') ? [at] : []))];
-  const near = seen.sort((one, other) => one - other).filter((at) => at > dueSeconds - 4 && at < dueSeconds + 10);
-  if (ticks.length === 0 || near.length < 2) {
-    const [first = Number.NaN, last = Number.NaN] = [ticks[0], ticks.at(-1)];
-    throw new Error(
-      `${ticks.length} ticks, ${first} to ${last} s, none around ${dueSeconds} s\n${guest.lastLines(200)}`,
-    );
-  }
+  const near = ticks.filter((at) => at > dueSeconds - 3 && at < dueSeconds + 10);
   const gaps = near.slice(1).map((at, before) => at - (near[before] ?? at) - tickSeconds);
-  return Math.max(0, ...gaps);
+  return near.length < 2 ? Number.NaN : Math.max(0, ...gaps);
 };
 
-/** The guest said HPL18003W at `dueSeconds` of its own clock or at most two seconds later. `tickAround` has run in it. */
+/**
+ * The guest said HPL18003W at `dueSeconds` of its own clock or at most two seconds later, not counting what it stood still as a whole.
+ * `tickAround` has run in it.
+ */
 export const actedInTime = (t: Test, guest: Guest, dueSeconds: number): void => {
   const acted = guest.journal().find(({ text }) => text.startsWith('HPL18003W'))?.at ?? Number.NaN;
   const late = acted - dueSeconds;
   t.ok(late > -clockSlackSeconds, `not before the deadline: ${late.toFixed(3)} s after it`);
   const stood = standstill(guest, dueSeconds);
   const told = `${late.toFixed(3)} s after it, of which the machine stood still ${stood.toFixed(3)} s`;
-  t.ok(late < toleratedSeconds + stood, `and in time: ${told}`);
+  const isInTime = late < toleratedSeconds || late < toleratedSeconds + stood;
+  if (!isInTime) t.comment(guest.lastLines(60));
+  t.ok(isInTime, `and in time: ${told}`);
   t.comment(`acted ${told}`);
 };

@@ -16,7 +16,7 @@ import {
   type ScriptedBackend,
   scriptedBackend,
   suspendedKey,
-} from './daemon-host.ts';
+} from '../../unit/keyd/daemon-host.ts';
 
 const second = 1000;
 const minute = 60 * second;

@@ -21,9 +21,12 @@ export const askSocket: AskSocket = (path, question, { timeoutMs, maxAnswerBytes
     const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
     connection.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.name, error));
     connection.once('connect', () => {
-      connection.end(question, () => {
+      const asked = (): void => {
         if (maxAnswerBytes === 0) finish();
-      });
+      };
+      // Not even nothing is written to one who says the same to everybody: he may have left already, and his answer be here.
+      if (question.length === 0) connection.end(asked);
+      else connection.end(question, asked);
     });
     connection.on('data', (chunk: Buffer) => {
       total += chunk.length;

@@ -1,4 +1,5 @@
 /** Questions over a socket of this machine, answered by a real one. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -45,6 +46,18 @@ t.test('the whole question, its end, and the whole answer', async (t) => {
 t.test('handed over without waiting for an answer', async (t) => {
   const path = await serve(t, () => {});
   t.equal((await askSocket(path, new Uint8Array(), { ...limits, maxAnswerBytes: 0 })).length, 0);
+});
+
+t.test('one who answers and leaves before the question is asked was heard', async (t) => {
+  const path = join(folder, 'hasty');
+  const program = `require('node:net').createServer((connection) => connection.end('told', () => connection.destroy())).listen(${JSON.stringify(path)}, () => console.log('up'))`;
+  const server = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => server.kill());
+  await new Promise((resolve) => server.stdout.once('data', resolve));
+  const asked = askSocket(path, new Uint8Array(), limits);
+  // Connected, and this process comes to nothing else meanwhile.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  t.equal((await asked).toString(), 'told');
 });
 
 t.test('what does not answer as it should is an error with a reason', async (t) => {

@@ -403,8 +403,8 @@ t.test(
   async (t) => {
     const s = await withService();
     const foreign = await s.wrap(await s.kms.createKey());
-    const away = { ...s.backend(s.key), unwrap: async () => ({ kind: 'retryable', reason: 'connect', afterMs: null }) };
-    const backends = [s.backend(s.key), away as unknown as KeyBackend];
+    const second: KeyBackend = { ...never, unwrap: () => refuse(away) };
+    const backends = [s.backend(s.key), second];
     const result = await s.run(backends, { stored: foreign, hasAlternative: true });
     t.match(result, { code: 'KMS_UNWRAP_FAILED' });
     t.equal(s.elapsedMs(), 0, 'at once');

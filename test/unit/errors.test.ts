@@ -64,6 +64,15 @@ t.test('an error that is no AgentError is called a bug, with its own words', asy
   t.match(describeChain('thrown text'), /bug[\s\S]*thrown text/);
 });
 
+t.test('on the console of a guest texts of errors that are not ours are left out', async (t) => {
+  const read = Object.assign(new Error('PLANTED in a path'), { code: 'ENOENT' });
+  const ours = describeChain(new AgentError('USAGE', { reason: 'x' }, { cause: read }), false);
+  t.match(ours, /because: ENOENT$/m);
+  for (const error of [read, new TypeError('PLANTED'), 'PLANTED', new AggregateError([], 'PLANTED')])
+    t.notMatch(describeChain(error, false), /PLANTED/);
+  t.match(describeChain(new TypeError('PLANTED'), false), /bug[\s\S]*TypeError/);
+});
+
 t.test('a chain that bites its tail ends', async (t) => {
   const first = new Error('first');
   first.cause = new Error('second', { cause: first });

@@ -13,12 +13,15 @@ const commands: readonly (readonly string[])[] = [['contract', 'validate', input
 
 /**
  * Puts NAME.cache beside each chunk of `folder`. `node` must be the one of the executable: V8 takes a cache only of its own
- * version. Throws an Error when a command fails.
+ * version; `flags` are further ones of V8. Throws an Error when a command fails.
  */
-export const warmUp = (node: string, folder: string): void => {
+export const warmUp = (node: string, folder: string, flags: readonly string[] = []): void => {
   const script = join(here, 'start', 'warm-up.cjs');
   for (const command of commands)
-    runTool(node, ['--random-seed=1', '--disable-proto=delete', '--no-warnings', script, folder, ...command], 'node', {
-      cwd: folder,
-    });
+    runTool(
+      node,
+      ['--random-seed=1', '--disable-proto=delete', '--no-warnings', ...flags, script, folder, ...command],
+      'node',
+      { cwd: folder },
+    );
 };

@@ -21,6 +21,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { parseConfiguration } from '../../agent/configuration-parse.ts';
+import { makeChunks } from '../../scripts/build/chunks.ts';
+import { warmUp } from '../../scripts/build/warm-up.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string };
@@ -95,6 +97,24 @@ t.test('two builds on two paths, by different surroundings, give the same bytes'
     t.ok(names.includes(name), name);
   for (const name of names) t.equal(digestOf(join(again, name)), digestOf(join(dist, name)), name);
 });
+
+t.test(
+  'code caches do not tell how far the compilers of V8 had come, which is another instant at each build',
+  async (t) => {
+    const { chunks } = makeChunks();
+    const cachesWith = (flag: string): Record<string, string> => {
+      const folder = mkdtempSync(join(scratch, 'caches-'));
+      for (const { name, text } of chunks) writeFileSync(join(folder, name), text);
+      warmUp(process.execPath, folder, [flag]);
+      // The first 32 bytes tell the flags V8 was started with.
+      const bodies = chunks.map(
+        ({ name }) => [name, readFileSync(join(folder, `${name}.cache`)).subarray(32)] as const,
+      );
+      return Object.fromEntries(bodies.map(([name, body]) => [name, createHash('sha256').update(body).digest('hex')]));
+    };
+    t.strictSame(cachesWith('--always-sparkplug'), cachesWith('--no-sparkplug'));
+  },
+);
 
 t.test('sizes', async (t) => {
   const bundle = readdirSync(dist).filter((name) => name.endsWith('.mjs') && name !== 'openpgp.mjs');

@@ -17,15 +17,21 @@ const find = (name) => ({
   cachedData: existsSync(cacheOf(name)) ? readFileSync(cacheOf(name)) : undefined,
 });
 
-// A function that has not run for a while would be forgotten: at another instant at each build.
-const keepAll = () => setFlagsFromString('--no-flush-bytecode');
+// What a cache holds must not depend on the instant. A function that has not run for a while would be forgotten, and V8 notes
+// in the cache which functions its compilers have been through, which work beside the program and are done when they are done.
+const instantless = ['flush-bytecode', 'sparkplug', 'maglev', 'opt'];
+const observe = () => {
+  for (const flag of instantless) setFlagsFromString(`--no-${flag}`);
+};
 // A cache counts only under the flags it was made with, which at run time are the usual ones.
-const usualFlags = () => setFlagsFromString('--flush-bytecode');
+const usualFlags = () => {
+  for (const flag of instantless) setFlagsFromString(`--${flag}`);
+};
 
 const compile = (source, options) => {
   usualFlags();
   const script = new Script(source, options);
-  keepAll();
+  observe();
   scripts.set(options.filename, script);
   return script;
 };

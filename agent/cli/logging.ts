@@ -8,7 +8,7 @@ import { configureLogging } from '../logging/configure.ts';
 import { forwardJournal } from '../logging/forward.ts';
 import { maxLogRouterBytes, parseLogRouter } from '../logging/log-router-file.ts';
 import { checkNetwork, reachedText, shownHost, targetsOf } from '../logging/network-check.ts';
-import { cursorPath } from '../logging/places.ts';
+import { cursorPath, switchedOffPath } from '../logging/places.ts';
 import { openForLogging } from '../logging/read-logging.ts';
 import { type LoggingSettings, loggingSettings, patienceMs, wipeSettings } from '../logging/settings.ts';
 import { type MessageName, messages, textOf } from '../messages.ts';
@@ -60,13 +60,21 @@ const journalled = async (host: Host, work: () => Promise<void>): Promise<void> 
 const announce = <Name extends MessageName>(io: CommandIo, name: Name, facts: AgentError<Name>['facts']): void =>
   io.stdout(`${messages[name].id}: ${textOf(name, facts)}\n`);
 
-/** What the contract wants of logging; null when the agent configuration switches it off, and no contract is read. */
+/** Says that the agent configuration switches remote logging off. No contract is read. */
+const doWithout = async (host: Host, { run }: AgentConfiguration['paths']): Promise<void> => {
+  await host.files.makeFolder(run, 0o700);
+  // The next stage need not start a process to learn the same.
+  await host.files.writeAtomically(switchedOffPath(run), Buffer.alloc(0), 0o600);
+  host.journal.message('REMOTE_LOGGING_OFF', {});
+};
+
+const isOff = ({ logging }: AgentConfiguration): boolean => logging.remote === 'off';
+
 const wish = async (
   host: Host,
   { credentialsFolder }: LoggingContext,
   settings: AgentConfiguration,
-): Promise<LoggingWish | null> => {
-  if (settings.logging.remote === 'off') return null;
+): Promise<LoggingWish> => {
   const { sealed, opened } = await openForLogging(host, settings, credentialsFolder);
   const logging = loggingSettings(opened, settings.contract.profile);
   return { sealed, logging, patienceMs: logging === null ? 0 : patienceMs(opened, settings.logging.waitSeconds) };
@@ -79,12 +87,16 @@ const check = (context: LoggingContext, io: CommandIo): Command =>
     .action(async ({ config }: Options) => {
       const { settings, host } = await context.configured(config);
       await journalled(host, async () => {
-        const wanted = await wish(host, context, settings);
-        const logging = wanted?.logging ?? null;
+        if (isOff(settings)) {
+          await doWithout(host, settings.paths);
+          return announce(io, 'NETWORK_READY', { targets: reachedText([]) });
+        }
+        await host.files.remove(switchedOffPath(settings.paths.run));
+        const { logging, patienceMs } = await wish(host, context, settings);
         wipeSettings(logging);
         const targets = logging === null ? [] : targetsOf(logging, settings.kms);
         const ports = { ...host, connections: await context.connections() };
-        await checkNetwork(ports, targets, wanted?.patienceMs ?? 0);
+        await checkNetwork(ports, targets, patienceMs);
         announce(io, 'NETWORK_READY', { targets: reachedText(targets) });
       });
     });
@@ -96,9 +108,8 @@ const configure = (context: LoggingContext, io: CommandIo): Command =>
     .action(async ({ config }: Options) => {
       const { settings, host } = await context.configured(config);
       await journalled(host, async () => {
-        const wanted = await wish(host, context, settings);
-        if (wanted === null) return host.journal.message('REMOTE_LOGGING_OFF', {});
-        const { sealed, logging, patienceMs } = wanted;
+        if (isOff(settings)) return doWithout(host, settings.paths);
+        const { sealed, logging, patienceMs } = await wish(host, context, settings);
         try {
           await rememberContract(host, settings.paths.run, sealed);
           if (logging === null) return host.journal.message('LOGGING_ABSENT', {});

@@ -22,6 +22,9 @@ export const loggingPlaces = (run: string): LoggingPlaces => {
   };
 };
 
+/** Lies there when this boot does without remote logging: systemd/triseed-logging.service and its senders then are not started. */
+export const switchedOffPath = (run: string): string => `${run}/logging-off`;
+
 const forwardingUnit = 'triseed-log-forwarding';
 
 /** The same files as rsyslogd sees them: systemd.exec(5), "Credentials" and RuntimeDirectory=. */

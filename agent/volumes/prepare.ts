@@ -37,6 +37,9 @@ export interface Preparation {
 /** Longest wait before the first question of a boot that follows a restart by the daemon: a fleet must not ask at once. */
 const longestDelayMs = 30_000;
 
+/** Spread over one interval between polls, a fleet that starts asks no more often than it does every day. */
+const spreadMs = ({ kms }: AgentConfiguration): number => Math.min(longestDelayMs, kms.pollSeconds * 1000);
+
 const restartsOf = async (
   host: Host,
   { kms }: ContractVolume,
@@ -51,10 +54,10 @@ const restartsOf = async (
 const delayFirstQuestion = async (
   host: Host,
   { key: volume, kmsTimeoutMinutes }: ContractVolume,
-  { startedAtMs, stagger }: Preparation,
+  { settings, startedAtMs, stagger }: Preparation,
 ): Promise<void> => {
   const halfMs = kmsTimeoutMinutes === 0 ? longestDelayMs : (kmsTimeoutMinutes * 60_000) / 2;
-  const dueMs = startedAtMs + Math.floor((stagger ?? 0) * Math.min(longestDelayMs, halfMs));
+  const dueMs = startedAtMs + Math.floor((stagger ?? 0) * Math.min(spreadMs(settings), halfMs));
   const delayMs = dueMs - host.clock.monotonicMs();
   if (delayMs <= 0) return;
   host.journal.message('FIRST_QUESTION_DELAYED', { volume, delayMs });

@@ -102,9 +102,10 @@ t.test('a stored seed that nobody can unwrap, or that is another one, costs noth
 t.test('the first question after a restart by the daemon comes late, and only then', async (t) => {
   const { folder, machine } = await openedBefore();
   const [metadata = ''] = machine.partitions();
-  const boot = async (stagger: number, kmsTimeoutMinutes: number) => {
+  const boot = async (stagger: number, kmsTimeoutMinutes: number, pollSeconds = 60) => {
     const startedAtMs = machine.host.clock.monotonicMs();
-    const preparation = { settings: settingsFor(machine.run, keys), startedAtMs, stagger };
+    const { kms, ...others } = settingsFor(machine.run, keys);
+    const preparation = { settings: { ...others, kms: { ...kms, pollSeconds } }, startedAtMs, stagger };
     const volume = { ...volumeOf(steady, folder, keys), kmsTimeoutMinutes };
     const opened = await applyAll(machine.host, await prepareAll(machine.host, [volume], preparation), preparation);
     await machine.restart();
@@ -118,11 +119,12 @@ t.test('the first question after a restart by the daemon comes late, and only th
     ['none by luck', 0, 10, 0],
     ['never more than half of kmsTimeout', 0.5, 0.5, 7_500],
     ['one pass over all entries comes late, too', 0.5, 0, 15_000],
+    ['never more than the time between two polls', 0.5, 10, 2_500, 5],
   ] as const;
-  for (const [name, stagger, kmsTimeout, expectedMs] of cases) {
+  for (const [name, stagger, kmsTimeout, expectedMs, pollSeconds] of cases) {
     await countRestart(machine.host, [metadata], 60 * 60_000);
     const before = said();
-    const { waitedMs, opened } = await boot(stagger, kmsTimeout);
+    const { waitedMs, opened } = await boot(stagger, kmsTimeout, pollSeconds);
     t.equal(waitedMs, expectedMs, name);
     t.equal(said() - before, expectedMs === 0 ? 0 : 1, `${name}: told`);
     const [{ restarts } = { restarts: null }] = opened;

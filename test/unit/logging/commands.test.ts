@@ -19,6 +19,8 @@ interface Given {
   readonly configuration?: string;
   readonly trustedSigners?: readonly string[];
   readonly reached?: boolean;
+  /** An earlier check found remote logging switched off. */
+  readonly wasOff?: boolean;
 }
 
 const called = async (words: readonly string[], given: Given = {}) => {
@@ -28,6 +30,7 @@ const called = async (words: readonly string[], given: Given = {}) => {
     '/contract': given.contract ?? contract(router),
     '/proc/sys/kernel/hostname': 'guest\n',
     '/proc/sys/kernel/random/boot_id': '6f0f7a8e-6d2b-4a0b-9c58-0f6f6f1d2c3b\n',
+    ...(given.wasOff ? { '/run/triseed/logging-off': '' } : {}),
   });
   const http = fakeHttp(clock, ({ url }) =>
     url.endsWith('/identity/token')
@@ -79,6 +82,7 @@ const called = async (words: readonly string[], given: Given = {}) => {
   );
   const code = error === null ? null : error instanceof AgentError ? error.code : String(error);
   const left = [...files.files.keys()].filter((path) => path.startsWith('/run/triseed/logging/'));
+  const skipsLogging = files.files.has('/run/triseed/logging-off');
   const bootAfter = (text: string): Promise<unknown> => {
     files.files.set('/contract', { bytes: Buffer.from(text), mode: 0o600 });
     files.folders.set('/', 0o755);
@@ -86,7 +90,16 @@ const called = async (words: readonly string[], given: Given = {}) => {
     const booting = boot({ ...host, disks }, settings, { credentialsFolder: null });
     return clock.run(booting.then(() => null).catch((caught: AgentError) => caught.code ?? caught));
   };
-  return { code, stdout, asked, sent: http.sent, left, said: base.messages.map(({ name }) => name), bootAfter };
+  return {
+    code,
+    stdout,
+    asked,
+    sent: http.sent,
+    left,
+    skipsLogging,
+    said: base.messages.map(({ name }) => name),
+    bootAfter,
+  };
 };
 const check = ['network', 'check'];
 const configure = ['logging', 'configure'];
@@ -125,11 +138,20 @@ t.test('no logging section, and remote logging switched off', async (t) => {
     const network = await called(check, given);
     t.equal(network.code, null);
     t.strictSame(network.asked, []);
+    const isOff = said === 'REMOTE_LOGGING_OFF';
+    t.equal(network.skipsLogging, isOff, 'a condition of triseed-logging.service');
+    t.strictSame(network.said, isOff ? [said] : []);
     const logging = await called(configure, given);
     t.equal(logging.code, null);
     t.strictSame(logging.said, [said]);
     t.strictSame([logging.sent, logging.left], [[], []], 'nothing is sent, nothing is left');
   }
+});
+
+t.test('remote logging that was switched off, and is on again: nothing is skipped', async (t) => {
+  const { code, skipsLogging } = await called(check, { wasOff: true });
+  t.equal(code, null);
+  t.notOk(skipsLogging);
 });
 
 t.test('an image that pins its signers believes no log server of a contract that nobody has signed', async (t) => {

@@ -5,6 +5,7 @@ import type { AgentConfiguration } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { destructive, type Plan, type Step } from '../volumes/plan.ts';
+import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 
 export interface BootContext {
@@ -12,8 +13,6 @@ export interface BootContext {
   readonly configured: (path: string) => Promise<{ readonly settings: AgentConfiguration; readonly host: Host }>;
   readonly credentialsFolder: string | null;
 }
-
-export const defaultConfiguration = '/etc/triseed/agent.yaml';
 
 const detailOf = (step: Step): string => {
   const { do: name, ...facts } = step;

@@ -1,19 +1,13 @@
-/** `triseed keyd`: the key daemon of a guest, and the two things that systemd runs for it because it may not do them itself. */
+/**
+ * `triseed keyd`: the key daemon of a guest, and the two things that systemd runs for it because it may not do them itself. The
+ * daemon lasts as long as the guest, so it loads nothing that only the others need.
+ */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
-import { printable } from '../contract/shown-name.ts';
-import { AgentError } from '../errors.ts';
-import { handOverPath } from '../keyd/hand-over.ts';
+import { type HandOver, handOverPath } from '../keyd/hand-over.ts';
 import { readHandOver } from '../keyd/read-hand-over.ts';
-import { effectWords, parseRecording, recordingMaxBytes, replay } from '../keyd/recording.ts';
-import { runRevocation } from '../keyd/revoke.ts';
-import { runKeyDaemon } from '../keyd/run.ts';
-import type { Event } from '../keyd/state.ts';
-import { renderStoreAnswer, storeRequestMaxBytes } from '../keyd/store-request.ts';
-import { storeAsAsked } from '../keyd/store-verb.ts';
-import { backendFor } from '../kms/backends.ts';
-import type { AskSocket, Files, Host, Notify, ServeSocket } from '../ports.ts';
-import { defaultConfiguration } from './boot.ts';
+import type { AskSocket, Host, Notify, ServeSocket } from '../ports.ts';
+import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 
 export interface DaemonContext {
@@ -38,30 +32,47 @@ interface Options {
   readonly replay?: string;
 }
 
-const describeEvent = ({ kind, ...facts }: Event): string =>
-  kind === 'started' ? kind : `${kind} ${JSON.stringify(facts)}`;
-
-/** One line an event: when it was on the monotonic clock, what came, what was done about it. */
-const printReplay = async (files: Files, io: CommandIo, path: string): Promise<void> => {
-  const bytes = await files.read(path, recordingMaxBytes);
-  if (bytes === null) throw new AgentError('FILE_UNREADABLE', { path, reason: 'it does not exist' });
-  const recording = parseRecording(bytes);
-  if (recording === null)
-    throw new AgentError('FILE_UNREADABLE', { path, reason: 'it is not a recording of the daemon' });
-  for (const { event, effects, isSame } of replay(recording)) {
-    const at = (event.atMs / 1000).toFixed(3).padStart(12);
-    const mark = isSame ? ' ' : '!';
-    const done = effectWords(effects).join(', ') || 'nothing';
-    io.stdout(`${at} s ${mark} ${printable(describeEvent(event))}\n               → ${printable(done)}\n`);
-    if (!isSame) io.setExitStatus(1);
-  }
-};
-
 const help = `
 Exit status: 0, or 1 for every error. With --replay 1 also says that this version does something else than was recorded.
 
 Examples:
   triseed keyd --replay /run/triseed-keyd/events.json    what the daemon saw and did, event by event`;
+
+/** What the boot left, without the API keys: only the daemon asks the key service. */
+const withoutKeys = (handOver: HandOver): HandOver => {
+  for (const { apiKey } of handOver.volumes) apiKey.wipe();
+  return handOver;
+};
+
+const revokeAll = async (host: Host, handOver: HandOver): Promise<void> => {
+  const { runRevocation } = await import('../keyd/revoke.ts');
+  await runRevocation(host, withoutKeys(handOver));
+};
+
+const storeRenewed = async (host: Host, handOver: HandOver, { volumes }: AgentConfiguration, io: CommandIo) => {
+  const [{ renderStoreAnswer, storeRequestMaxBytes }, { storeAsAsked }] = await Promise.all([
+    import('../keyd/store-request.ts'),
+    import('../keyd/store-verb.ts'),
+  ]);
+  const known = withoutKeys(handOver);
+  const answer = await storeAsAsked(host, known, await io.stdin(storeRequestMaxBytes), volumes.legacyProfiles);
+  io.stdout(renderStoreAnswer(answer));
+  if (!answer.stored) io.setExitStatus(1);
+};
+
+const watch = async (context: DaemonContext, config: string, host: Host, handOver: HandOver): Promise<void> => {
+  const [{ runKeyDaemon }, { backendFor }] = await Promise.all([
+    import('../keyd/run.ts'),
+    import('../kms/backends.ts'),
+  ]);
+  const { ask, serve, notify, signal, onReload, configured } = context;
+  const read = async () => {
+    const again = await configured(config);
+    return { host: again.host, settings: again.settings.kms };
+  };
+  const reloads = { subscribe: onReload, read };
+  await runKeyDaemon(host, { handOver, backendFor, ask, serve, signal, notify, reloads });
+};
 
 export const keydCommand = (context: DaemonContext): Command =>
   new Command('keyd')
@@ -71,26 +82,16 @@ export const keydCommand = (context: DaemonContext): Command =>
     .option('--store', 'store the renewed seed that standard input asks for; run by triseed-store@.service')
     .option('--replay <file>', 'print recorded events (events.json of the daemon) and what this version does with them')
     .addHelpText('after', help)
-    .action(async ({ config, revoke, store, replay: recording }: Options) => {
-      if (recording !== undefined) return printReplay((await context.plainHost()).files, context.io, recording);
-      const { settings, host } = await context.configured(config);
-      const { credentialsFolder, ask, serve, notify, signal, io } = context;
-      const { run } = settings.paths;
-      const handed = credentialsFolder === null ? handOverPath(run) : `${credentialsFolder}/keyd`;
-      const handOver = await readHandOver(host.files, handed);
-      if (revoke === true || store === true) for (const { apiKey } of handOver.volumes) apiKey.wipe();
-      if (revoke === true) await runRevocation(host, handOver);
-      else if (store === true) {
-        const request = await io.stdin(storeRequestMaxBytes);
-        const answer = await storeAsAsked(host, handOver, request, settings.volumes.legacyProfiles);
-        io.stdout(renderStoreAnswer(answer));
-        if (!answer.stored) io.setExitStatus(1);
-      } else {
-        const read = async () => {
-          const again = await context.configured(config);
-          return { host: again.host, settings: again.settings.kms };
-        };
-        const reloads = { subscribe: context.onReload, read };
-        await runKeyDaemon(host, { handOver, backendFor, ask, serve, signal, notify, reloads });
+    .action(async ({ config, revoke, store, replay }: Options) => {
+      if (replay !== undefined) {
+        const { printReplay } = await import('./keyd-replay.ts');
+        return printReplay((await context.plainHost()).files, context.io, replay);
       }
+      const { settings, host } = await context.configured(config);
+      const { credentialsFolder, io } = context;
+      const handed = credentialsFolder === null ? handOverPath(settings.paths.run) : `${credentialsFolder}/keyd`;
+      const handOver = await readHandOver(host.files, handed);
+      if (revoke === true) await revokeAll(host, handOver);
+      else if (store === true) await storeRenewed(host, handOver, settings, io);
+      else await watch(context, config, host, handOver);
     });

@@ -13,7 +13,7 @@ import { openForLogging } from '../logging/read-logging.ts';
 import { type LoggingSettings, loggingSettings, patienceMs, wipeSettings } from '../logging/settings.ts';
 import { type MessageName, messages, textOf } from '../messages.ts';
 import type { Connections, FollowJournal, Host, SendHttp } from '../ports.ts';
-import { defaultConfiguration } from './boot.ts';
+import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 
 export interface LoggingContext {

@@ -10,7 +10,7 @@ import { type DaemonStatus, parseStatus, statusMaxBytes } from '../keyd/status.t
 import type { AskSocket, Host } from '../ports.ts';
 import { readOpened } from '../volumes/look-live.ts';
 import { type OpenedRecord, openedPath } from '../volumes/opened-record.ts';
-import { defaultConfiguration } from './boot.ts';
+import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 
 export interface StatusContext {

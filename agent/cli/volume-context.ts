@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
 import type { Host } from '../ports.ts';
-import { defaultConfiguration } from './boot.ts';
+import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 
 export interface VolumeContext {

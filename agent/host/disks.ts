@@ -99,7 +99,7 @@ const openDevice: Disks['open'] = async (path, access) => {
   // A block device reports size 0 to stat; sysfs, keyed by its device number, knows it.
   const stat = await handle.stat();
   const number = `${(stat.rdev >> 8) & 0xfff}:${(stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00)}`;
-  const sectors = stat.isBlockDevice() ? await readText(`/sys/dev/block/${number}/size`) : null;
+  const sectors = stat.isBlockDevice() ? textInMemory(`/sys/dev/block/${number}/size`) : null;
   const sizeBytes = stat.isBlockDevice() ? Number(sectors ?? '0') * sysfsSectorBytes : stat.size;
   const device: BlockDevice = {
     path,

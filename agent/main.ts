@@ -120,6 +120,9 @@ const main = async (): Promise<void> => {
     process.stdout.write(`${version}\n`);
     return;
   }
+  // Where /etc/localtime does not lead to a zone by name, the first date reads every zone of the system to find it: 25 ms
+  // of a boot (ICU, detectHostTimeZone). What stages say is in UTC; daemons have calendars, which follow the guest's zone.
+  if (isStage(given)) process.env.TZ = 'UTC';
   // First of all: what was compiled before stays.
   if (lasts(given)) (await import('./host/lasting.ts')).lastLean();
   const sink = await openJournal();

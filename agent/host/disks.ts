@@ -1,6 +1,6 @@
 /** Disks as sysfs shows them, and positioned reads and writes on them or on plain files. */
-import { constants } from 'node:fs';
-import { open, readdir, readFile } from 'node:fs/promises';
+import { constants, readdirSync, readFileSync } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
 import { AgentError } from '../errors.ts';
 import type { BlockDevice, DiskEntry, Disks } from '../ports.ts';
 import { privateBuffer } from '../secret.ts';
@@ -18,9 +18,21 @@ const readText = async (path: string): Promise<string | null> => {
   }
 };
 
-const names = async (path: string): Promise<readonly string[]> => {
+/**
+ * What the kernel answers from its memory: a read takes microseconds, and a tenth of what handing it to another thread and
+ * back does. A listing has twenty such reads a disk. Whatever asks the device itself must not stop this process.
+ */
+const textInMemory = (path: string): string | null => {
   try {
-    return (await readdir(path)).sort();
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return null;
+  }
+};
+
+const namesInMemory = (path: string): readonly string[] => {
+  try {
+    return readdirSync(path).sort();
   } catch {
     return [];
   }
@@ -33,6 +45,7 @@ const mountPointsOf = (mountInfo: string, numbers: ReadonlySet<string>): readonl
     .filter((fields) => fields[2] !== undefined && numbers.has(fields[2]))
     .map((fields) => fields[4] ?? '');
 
+/** virtio-blk asks the device each time (VIRTIO 1.2 §5.2.6, VIRTIO_BLK_T_GET_ID), which may take long to answer. */
 const serialOf = async (folder: string): Promise<string | null> => {
   const serial = (await readText(`${folder}/serial`)) ?? (await readText(`${folder}/device/serial`));
   return serial === null || serial === '' || serial === '(null)' ? null : serial;
@@ -40,29 +53,26 @@ const serialOf = async (folder: string): Promise<string | null> => {
 
 const diskEntry = async (name: string, mountInfo: string): Promise<DiskEntry> => {
   const folder = `/sys/block/${name}`;
-  const partitionNames = (await names(folder)).filter((entry) => entry.startsWith(name));
-  const bytesOf = async (path: string): Promise<number> => Number((await readText(path)) ?? '0') * sysfsSectorBytes;
-  const partitions = await Promise.all(
-    partitionNames.map(async (partition) => ({
-      name: partition,
-      path: `/dev/${partition}`,
-      number: Number((await readText(`${folder}/${partition}/partition`)) ?? '0'),
-      startBytes: await bytesOf(`${folder}/${partition}/start`),
-      sizeBytes: await bytesOf(`${folder}/${partition}/size`),
-    })),
-  );
+  const partitionNames = namesInMemory(folder).filter((entry) => entry.startsWith(name));
+  const bytesOf = (path: string): number => Number(textInMemory(path) ?? '0') * sysfsSectorBytes;
+  const partitions = partitionNames.map((partition) => ({
+    name: partition,
+    path: `/dev/${partition}`,
+    number: Number(textInMemory(`${folder}/${partition}/partition`) ?? '0'),
+    startBytes: bytesOf(`${folder}/${partition}/start`),
+    sizeBytes: bytesOf(`${folder}/${partition}/size`),
+  }));
   const folders = [folder, ...partitionNames.map((partition) => `${folder}/${partition}`)];
-  const numbers = await Promise.all(folders.map((path) => readText(`${path}/dev`)));
-  const holders = await Promise.all(folders.map((path) => names(`${path}/holders`)));
+  const numbers = folders.map((path) => textInMemory(`${path}/dev`));
   return {
     name,
     path: `/dev/${name}`,
-    sizeBytes: await bytesOf(`${folder}/size`),
+    sizeBytes: bytesOf(`${folder}/size`),
     serial: await serialOf(folder),
-    sectorBytes: (await readText(`${folder}/queue/logical_block_size`)) === '4096' ? 4096 : 512,
-    readOnly: (await readText(`${folder}/ro`)) === '1',
+    sectorBytes: textInMemory(`${folder}/queue/logical_block_size`) === '4096' ? 4096 : 512,
+    readOnly: textInMemory(`${folder}/ro`) === '1',
     partitions: partitions.sort((a, b) => a.number - b.number),
-    holders: holders.flat(),
+    holders: folders.flatMap((path) => namesInMemory(`${path}/holders`)),
     mountPoints: mountPointsOf(mountInfo, new Set(numbers.filter((number) => number !== null))),
   };
 };
@@ -70,7 +80,7 @@ const diskEntry = async (name: string, mountInfo: string): Promise<DiskEntry> =>
 const list: Disks['list'] = async (path) => {
   const mountInfo = (await readText('/proc/self/mountinfo')) ?? '';
   const isAsked = (name: string): boolean => path === undefined || path === `/dev/${name}`;
-  const found = (await names('/sys/block')).filter((name) => !notADisk.test(name) && isAsked(name));
+  const found = namesInMemory('/sys/block').filter((name) => !notADisk.test(name) && isAsked(name));
   return (await Promise.all(found.map((name) => diskEntry(name, mountInfo)))).filter((disk) => disk.sizeBytes > 0);
 };
 
@@ -89,7 +99,7 @@ const openDevice: Disks['open'] = async (path, access) => {
   // A block device reports size 0 to stat; sysfs, keyed by its device number, knows it.
   const stat = await handle.stat();
   const number = `${(stat.rdev >> 8) & 0xfff}:${(stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00)}`;
-  const sectors = stat.isBlockDevice() ? await readText(`/sys/dev/block/${number}/size`) : null;
+  const sectors = stat.isBlockDevice() ? textInMemory(`/sys/dev/block/${number}/size`) : null;
   const sizeBytes = stat.isBlockDevice() ? Number(sectors ?? '0') * sysfsSectorBytes : stat.size;
   const device: BlockDevice = {
     path,

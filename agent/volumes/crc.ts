@@ -12,7 +12,9 @@ const castagnoli = tableOf(0x82f63b78);
 
 const run = (table: Uint32Array, bytes: Uint8Array, start: number): number => {
   let value = start;
-  for (const byte of bytes) value = (value >>> 8) ^ (table[(value ^ byte) & 0xff] as number);
+  // By index: an iterator takes three times as long until V8 has compiled the loop, and a boot ends before that pays.
+  for (let at = 0; at < bytes.length; at++)
+    value = (value >>> 8) ^ (table[(value ^ (bytes[at] as number)) & 0xff] as number);
   return value >>> 0;
 };
 

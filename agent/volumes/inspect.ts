@@ -231,7 +231,8 @@ export const observe = async (
       ...base,
       partitioning: 'two',
       partitions,
-      growsTo: await roomToGrow(whole.read, whole.sizeBytes, disk.sectorBytes),
+      // A table that ends where the disk does, as at nearly every boot, leaves no room: it need not be read again.
+      growsTo: table.backupAtEnd ? null : await roomToGrow(whole.read, whole.sizeBytes, disk.sectorBytes),
       ...judged,
       ...(await observeMetadata(host, partitions.metadata.path, judged)),
     };

@@ -33,6 +33,31 @@ const asScript = (name: string, text: string): Chunk => {
   return { name, text: `(function(${parameters}){${code}})` };
 };
 
+/** What a boot loads beside triseed.mjs, some of it on demand. */
+const ofBoot: ReadonlySet<string | undefined> = new Set([
+  'agent/cli/boot.ts',
+  'agent/configuration-parse.ts',
+  'agent/errors.ts',
+  'agent/host/exec.ts',
+  'agent/host/files.ts',
+  'agent/host/host.ts',
+  'agent/host/http.ts',
+  'agent/host/journal-stream.ts',
+]);
+
+/** Names of the chunks that a boot loads. */
+export const chunksOfBoot = ({ outputs }: Metafile): readonly string[] => {
+  const found = new Set<string>();
+  const add = (path: string): void => {
+    const imports = outputs[path]?.imports ?? [];
+    if (found.has(basename(path)) || outputs[path] === undefined) return;
+    found.add(basename(path));
+    for (const { path: imported, kind } of imports) if (kind === 'import-statement') add(imported);
+  };
+  for (const [path, { entryPoint }] of Object.entries(outputs)) if (ofBoot.has(entryPoint)) add(path);
+  return [...found].sort();
+};
+
 export const makeChunks = (): Chunks => {
   const { outputFiles, metafile } = buildSync({ ...bundleOptions, define: { 'import.meta.url': 'importMetaUrl' } });
   return { chunks: outputFiles.map(({ path, text }) => asScript(basename(path), text)), metafile };

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundleOptions } from '../bundle.ts';
-import { type Chunk, makeChunks } from './chunks.ts';
+import { type Chunks, chunksOfBoot, makeChunks } from './chunks.ts';
 import { runTool } from './run-tool.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -46,10 +46,10 @@ const makeMainScript = (): Uint8Array => {
 };
 
 /** Each chunk and its code cache, by the name of the asset: paths below `folder`. */
-const makeAssets = (node: string, folder: string, chunks: readonly Chunk[]): Readonly<Record<string, string>> => {
+const makeAssets = (node: string, folder: string, { chunks, metafile }: Chunks): Readonly<Record<string, string>> => {
   mkdirSync(join(folder, 'chunks'));
   for (const { name, text } of chunks) writeFileSync(join(folder, 'chunks', name), text);
-  warmUp(node, join(folder, 'chunks'));
+  warmUp(node, join(folder, 'chunks'), chunksOfBoot(metafile));
   const names = chunks.flatMap(({ name }) => [name, `${name}.cache`]);
   return Object.fromEntries(names.map((name) => [name, `chunks/${name}`]));
 };
@@ -58,15 +58,15 @@ const makeAssets = (node: string, folder: string, chunks: readonly Chunk[]): Rea
 export const makeExecutable = (root: string): Executable => {
   const folder = mkdtempSync(join(tmpdir(), 'triseed-executable-'));
   try {
-    const { chunks, metafile } = makeChunks();
+    const made = makeChunks();
     const node = join(root, 'node_modules', 'node', 'bin', 'node');
-    const assets = makeAssets(node, folder, chunks);
+    const assets = makeAssets(node, folder, made);
     writeFileSync(join(folder, main), makeMainScript());
     writeFileSync(join(folder, 'sea.json'), JSON.stringify({ ...seaConfiguration, assets }));
     copyFileSync(node, join(folder, 'node'));
     runTool('strip', ['node'], 'binutils', { cwd: folder });
     runTool(node, ['--random-seed=1', '--build-sea', 'sea.json'], 'node', { cwd: folder });
-    return { contents: readFileSync(join(folder, 'triseed')), metafile };
+    return { contents: readFileSync(join(folder, 'triseed')), metafile: made.metafile };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -6,18 +6,19 @@ const here = import.meta.dirname;
 const input = (name: string): string => join(here, 'warm-up', name);
 
 /**
- * Of commands that run often and need nothing of the machine they run on: what is compiled must not depend on the machine
- * that builds. The last one, without arguments, is for the chunks of all other commands.
+ * Commands that run often and need nothing of the machine they run on: what is compiled must not depend on the machine
+ * that builds.
  */
-const commands: readonly (readonly string[])[] = [['contract', 'validate', input('contract.yaml')], []];
+const commands: readonly (readonly string[])[] = [['contract', 'validate', input('contract.yaml')]];
 
 /**
- * Puts NAME.cache beside each chunk of `folder`. `node` must be the one of the executable: V8 takes a cache only of its own
- * version; `flags` are further ones of V8. Throws an Error when a command fails.
+ * Puts NAME.cache beside each chunk of `folder`. `whole` names those of commands that run often and cannot run here, such as
+ * `boot`: everything in them is compiled. `node` must be the one of the executable: V8 takes a cache only of its own version;
+ * `flags` are further ones of V8. Throws an Error when a command fails.
  */
-export const warmUp = (node: string, folder: string, flags: readonly string[] = []): void => {
+export const warmUp = (node: string, folder: string, whole: readonly string[], flags: readonly string[] = []): void => {
   const script = join(here, 'start', 'warm-up.cjs');
-  for (const command of commands)
+  for (const command of [...commands, ['--whole', ...whole], []])
     runTool(
       node,
       ['--random-seed=1', '--disable-proto=delete', '--no-warnings', ...flags, script, folder, ...command],

@@ -17,11 +17,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { parseConfiguration } from '../../agent/configuration-parse.ts';
-import { makeChunks } from '../../scripts/build/chunks.ts';
+import { chunksOfBoot, makeChunks } from '../../scripts/build/chunks.ts';
 import { warmUp } from '../../scripts/build/warm-up.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -101,11 +101,11 @@ t.test('two builds on two paths, by different surroundings, give the same bytes'
 t.test(
   'code caches do not tell how far the compilers of V8 had come, which is another instant at each build',
   async (t) => {
-    const { chunks } = makeChunks();
+    const { chunks, metafile } = makeChunks();
     const cachesWith = (flag: string): Record<string, string> => {
       const folder = mkdtempSync(join(scratch, 'caches-'));
       for (const { name, text } of chunks) writeFileSync(join(folder, name), text);
-      warmUp(process.execPath, folder, [flag]);
+      warmUp(process.execPath, folder, chunksOfBoot(metafile), [flag]);
       // The first 32 bytes tell the flags V8 was started with.
       const bodies = chunks.map(
         ({ name }) => [name, readFileSync(join(folder, `${name}.cache`)).subarray(32)] as const,
@@ -115,6 +115,26 @@ t.test(
     t.strictSame(cachesWith('--always-sparkplug'), cachesWith('--no-sparkplug'));
   },
 );
+
+t.test('of chunks that only a boot loads the caches hold every function', async (t) => {
+  const { chunks, metafile } = makeChunks();
+  const ofBoot = chunksOfBoot(metafile);
+  const entry = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === 'agent/cli/boot.ts');
+  t.ok(ofBoot.includes(basename(entry?.[0] ?? '')), 'the command itself is one of them');
+  const sizesWith = (whole: readonly string[]): Record<string, number> => {
+    const folder = mkdtempSync(join(scratch, 'caches-'));
+    for (const { name, text } of chunks) writeFileSync(join(folder, name), text);
+    warmUp(process.execPath, folder, whole);
+    return Object.fromEntries(chunks.map(({ name }) => [name, statSync(join(folder, `${name}.cache`)).size]));
+  };
+  const [usual, whole] = [sizesWith([]), sizesWith(ofBoot)];
+  const grown = chunks.map(({ name }) => name).filter((name) => (whole[name] ?? 0) > (usual[name] ?? 0));
+  t.ok(grown.length >= 5, grown.join(', '));
+  t.strictSame(
+    grown.filter((name) => !ofBoot.includes(name)),
+    [],
+  );
+});
 
 t.test('sizes', async (t) => {
   const bundle = readdirSync(dist).filter((name) => name.endsWith('.mjs') && name !== 'openpgp.mjs');

@@ -1,6 +1,7 @@
 // node warm-up.cjs FOLDER [ARGUMENT …]: runs the agent whose chunks are in FOLDER with these arguments and keeps, beside each
-// chunk that was loaded, what V8 compiled of it then and before. Without arguments nothing is run: the chunks that no run has
-// loaded are read, so that no start has to look where their functions begin and end.
+// chunk that was loaded, what V8 compiled of it then and before. Where nothing is run, the chunks that no run has loaded are
+// compiled, `--whole NAME …` with every function in them, and without arguments the others as far as V8 does at once: no
+// start has to look where their functions begin and end.
 'use strict';
 const { existsSync, readdirSync, readFileSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -28,9 +29,11 @@ const usualFlags = () => {
   for (const flag of instantless) setFlagsFromString(`--${flag}`);
 };
 
-const compile = (source, options) => {
+const compile = (source, options, isWhole = false) => {
   usualFlags();
+  if (isWhole) setFlagsFromString('--no-lazy');
   const script = new Script(source, options);
+  if (isWhole) setFlagsFromString('--lazy');
   observe();
   scripts.set(options.filename, script);
   return script;
@@ -41,10 +44,12 @@ process.once('exit', () => {
   for (const [name, script] of scripts) writeFileSync(cacheOf(name), script.createCachedData());
 });
 
-if (given.length > 0) {
+const [first, ...names] = given;
+if (first === undefined || first === '--whole') {
+  for (const name of first === undefined ? readdirSync(folder) : names)
+    if (name.endsWith('.mjs') && !existsSync(cacheOf(name)))
+      compile(find(name).source, { filename: name }, first === '--whole');
+} else {
   process.argv.splice(1, process.argv.length, process.execPath, ...given);
   chunkLoader(find, compile)('triseed.mjs');
-} else {
-  for (const name of readdirSync(folder))
-    if (name.endsWith('.mjs') && !existsSync(cacheOf(name))) compile(find(name).source, { filename: name });
 }

@@ -26,7 +26,7 @@ import { hostState, processesOf } from './leftovers.ts';
 
 const asRoot = process.getuid?.() === 0;
 const scratch = openScratch('harness');
-const before = hostState();
+const before = await hostState();
 t.setTimeout(600_000);
 t.jobs = 2;
 t.teardown(() => scratch.remove());
@@ -318,5 +318,5 @@ t.test('a checkout in a folder that nobody else may enter', { buffered: true, sk
 });
 
 t.test('the host is as it was', async (t) => {
-  t.strictSame(hostState(), before);
+  t.strictSame(await hostState(), before);
 });

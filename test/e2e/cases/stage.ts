@@ -111,6 +111,7 @@ export class Stage {
       /** Files beside it on its disk. */
       readonly seed?: { readonly metaData?: string; readonly vendorData?: string };
       readonly configuration?: string;
+      /** Default as the agent's: with few seconds and a kmsTimeout of 0 a daemon that starts slowly has nothing left to ask in. */
       readonly pollSeconds?: number;
       readonly remoteLogging?: 'required' | 'off';
       /** The guest knows the key service by this URL. */
@@ -119,7 +120,7 @@ export class Stage {
     },
   ): Promise<Guest> {
     const userData = await this.deployment.seal(given.contract ?? contractText(given.volumes));
-    const { pollSeconds = 5, remoteLogging = 'off', configuration = 'volumes: { deviceWaitSeconds: 2 }' } = given;
+    const { pollSeconds = 60, remoteLogging = 'off', configuration = 'volumes: { deviceWaitSeconds: 2 }' } = given;
     const files = this.deployment.guestFiles(this.service, {
       pollSeconds,
       remoteLogging,

@@ -139,7 +139,7 @@ export class Deployment {
             `  iam: ${url}`,
             `  endpoints: ${JSON.stringify({ [service.instance]: url, ...settings.endpoints })}`,
             '  ca: [ /etc/triseed/ca.pem ]',
-            `  pollSeconds: ${settings.pollSeconds ?? 5}`,
+            `  pollSeconds: ${settings.pollSeconds ?? 60}`,
           ];
     const configuration = [
       'contract:',

@@ -1,10 +1,11 @@
 /**
  * The real agent in real guests, from contract to key daemon, against `triseed kms serve`. Each story is one guest or a few, with many
- * volumes; two CPUs are shared by four stories, because those about root keys wait most of the time.
+ * volumes. Stories that wait for real minutes of grace run beside those that keep the CPUs busy.
  *
  *   node test/e2e/agent.test.ts [TEXT...]    only the stories whose name holds a TEXT; KEEP_GUESTS=1 keeps consoles and disks
  */
 import t, { type Test } from 'tap';
+import { limited } from '../../agent/volumes/take-turns.ts';
 import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
@@ -24,12 +25,16 @@ import { handedToWorkload, notHandedToWorkload } from './cases/stories/workload.
 
 type Story = (t: Test, stage: Stage) => Promise<void>;
 
-/** The longest first. Stories that change a root key have one of their own. */
-const stories: Readonly<Record<string, Story>> = {
-  'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
+/** They wait most of the time. Stories that change a root key have one of their own. */
+const patient: Readonly<Record<string, Story>> = {
   'two root keys, one of them lost, and a daemon that is killed': twoRootKeys,
+  'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
   'every way to lose a root key: never before the deadline, and at most two seconds after it': everyLoss,
   'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
+};
+
+/** The longest first. */
+const busy: Readonly<Record<string, Story>> = {
   'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),
   'every change of passphrase, and what a restart finds': (t, stage) => everyScenario(t, stage, 'changes', changes),
   'old forms of LUKS, named and not named': oldForms,
@@ -56,10 +61,19 @@ const stories: Readonly<Record<string, Story>> = {
   'no contract': noContract,
 };
 
+/** Two at a time: a guest that has something to do takes a CPU, and the driver another to make and judge disks. */
+const inTurns = (stories: Readonly<Record<string, Story>>): Readonly<Record<string, Story>> => {
+  const inTurn = limited((work: () => Promise<void>) => work(), 2);
+  return Object.fromEntries(
+    Object.entries(stories).map(([name, story]) => [name, (t, stage) => inTurn(() => story(t, stage))]),
+  );
+};
+const stories = { ...inTurns(patient), ...inTurns(busy) };
+
 const rootKeys = ['main', 'other', 'suspended', 'deleted', 'long-suspended', 'rotated', 'searched'];
 
 t.setTimeout(2_300_000);
-t.jobs = 4;
+t.jobs = Object.keys(stories).length;
 const stage = await new Stage('agent').open(...rootKeys);
 t.teardown(() => stage.close());
 

@@ -61,29 +61,22 @@ const busy: Readonly<Record<string, Story>> = {
   'no contract': noContract,
 };
 
-/** Two at a time: a guest that has something to do takes a CPU, and the driver another to make and judge disks. */
-const inTurns = (stories: Readonly<Record<string, Story>>): Readonly<Record<string, Story>> => {
-  const inTurn = limited((work: () => Promise<void>) => work(), 2);
-  return Object.fromEntries(
-    Object.entries(stories).map(([name, story]) => [name, (t, stage) => inTurn(() => story(t, stage))]),
-  );
-};
-const stories = { ...inTurns(patient), ...inTurns(busy) };
-
 const rootKeys = ['main', 'other', 'suspended', 'deleted', 'long-suspended', 'rotated', 'searched'];
 
 t.setTimeout(2_300_000);
+const stories = { ...patient, ...busy };
 t.jobs = Object.keys(stories).length;
 const stage = await new Stage('agent').open(...rootKeys);
 t.teardown(() => stage.close());
 
 const wanted = process.argv.slice(2);
-const isWanted = (name: string): boolean => wanted.length === 0 || wanted.some((text) => name.includes(text));
 for (const text of wanted)
   t.ok(
     Object.keys(stories).some((name) => name.includes(text)),
     `a story of ${text}`,
   );
-for (const [name, story] of Object.entries(stories)) {
-  if (isWanted(name)) t.test(name, { buffered: true }, (t) => story(t, stage));
-}
+const isWanted = ([name]: readonly [string, Story]): boolean =>
+  wanted.length === 0 || wanted.some((text) => name.includes(text));
+const tell = ([name, story]: readonly [string, Story]) => t.test(name, { buffered: true }, (t) => story(t, stage));
+// Two at a time of each kind: a guest that has something to do takes a CPU, and the driver another to make and judge disks.
+await Promise.all([patient, busy].flatMap((kind) => Object.entries(kind).filter(isWanted).map(limited(tell, 2))));

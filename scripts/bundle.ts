@@ -1,7 +1,7 @@
 /**
  * The agent as a few files without node_modules: triseed.mjs, what it loads on demand, and openpgp.mjs, which is the
  * package's own file, unchanged, so that anybody can put another one in its place. scripts/build/ ships this form; guests
- * of the tests and of the demonstration run it too: it starts twice as fast as the sources.
+ * of the tests that need options of Node run it too: it starts several times as fast as the sources.
  */
 import { createHash } from 'node:crypto';
 import {

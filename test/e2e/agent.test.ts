@@ -1,10 +1,11 @@
 /**
  * The real agent in real guests, from contract to key daemon, against `triseed kms serve`. Each story is one guest or a few, with many
- * volumes; two CPUs are shared by four stories, because those about root keys wait most of the time.
+ * volumes. Stories that wait for real minutes of grace run beside those that keep the CPUs busy.
  *
  *   node test/e2e/agent.test.ts [TEXT...]    only the stories whose name holds a TEXT; KEEP_GUESTS=1 keeps consoles and disks
  */
 import t, { type Test } from 'tap';
+import { limited } from '../../agent/volumes/take-turns.ts';
 import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
@@ -24,12 +25,16 @@ import { handedToWorkload, notHandedToWorkload } from './cases/stories/workload.
 
 type Story = (t: Test, stage: Stage) => Promise<void>;
 
-/** The longest first. Stories that change a root key have one of their own. */
-const stories: Readonly<Record<string, Story>> = {
-  'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
+/** They wait most of the time. Stories that change a root key have one of their own. */
+const patient: Readonly<Record<string, Story>> = {
   'two root keys, one of them lost, and a daemon that is killed': twoRootKeys,
+  'root key suspended: grace, restart, polling, power off': (t, stage) => suspension(t, stage, 'long-suspended'),
   'every way to lose a root key: never before the deadline, and at most two seconds after it': everyLoss,
   'root key rotated, and a grace that ends well': (t, stage) => rotations(t, stage, 'rotated'),
+};
+
+/** The longest first. */
+const busy: Readonly<Record<string, Story>> = {
   'every scenario, and what a restart finds': (t, stage) => everyScenario(t, stage, 'scenarios', scenarios),
   'every change of passphrase, and what a restart finds': (t, stage) => everyScenario(t, stage, 'changes', changes),
   'old forms of LUKS, named and not named': oldForms,
@@ -59,17 +64,19 @@ const stories: Readonly<Record<string, Story>> = {
 const rootKeys = ['main', 'other', 'suspended', 'deleted', 'long-suspended', 'rotated', 'searched'];
 
 t.setTimeout(2_300_000);
-t.jobs = 4;
+const stories = { ...patient, ...busy };
+t.jobs = Object.keys(stories).length;
 const stage = await new Stage('agent').open(...rootKeys);
 t.teardown(() => stage.close());
 
 const wanted = process.argv.slice(2);
-const isWanted = (name: string): boolean => wanted.length === 0 || wanted.some((text) => name.includes(text));
 for (const text of wanted)
   t.ok(
     Object.keys(stories).some((name) => name.includes(text)),
     `a story of ${text}`,
   );
-for (const [name, story] of Object.entries(stories)) {
-  if (isWanted(name)) t.test(name, { buffered: true }, (t) => story(t, stage));
-}
+const isWanted = ([name]: readonly [string, Story]): boolean =>
+  wanted.length === 0 || wanted.some((text) => name.includes(text));
+const tell = ([name, story]: readonly [string, Story]) => t.test(name, { buffered: true }, (t) => story(t, stage));
+// Two at a time of each kind: a guest that has something to do takes a CPU, and the driver another to make and judge disks.
+await Promise.all([patient, busy].flatMap((kind) => Object.entries(kind).filter(isWanted).map(limited(tell, 2))));

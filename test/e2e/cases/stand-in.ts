@@ -4,6 +4,7 @@
  */
 import type { Test } from 'tap';
 import { createGuest, type Guest } from '../guest/guest.ts';
+import { program } from '../guest/program.ts';
 import { createDisk, type Scratch } from '../guest/scratch.ts';
 import type { GuestFiles } from '../guest/tree.ts';
 
@@ -46,12 +47,11 @@ export const handOver = (changes: { readonly kmsTimeoutMinutes?: number } = {}) 
   },
 });
 
-const program = `\
+const standIn = `\
 #!/bin/sh
 set -e
 if [ "$1" != boot ]; then
-  unset NODE_OPTIONS
-  exec /opt/triseed/node_modules/.bin/node --disable-warning=ExperimentalWarning /opt/triseed/agent/main.ts "$@"
+  exec /usr/lib/triseed-real "$@"
 fi
 [ ! -e /etc/boot-fails ]
 truncate -s 16M /run/header
@@ -86,7 +86,8 @@ export const standInGuest = (
     wantedUnits: ['triseed.target'],
     limitSeconds: 400,
     files: {
-      '/usr/bin/triseed': { content: program, mode: 0o755 },
+      '/usr/bin/triseed': { content: standIn, mode: 0o755 },
+      '/usr/lib/triseed-real': { content: program(), mode: 0o755 },
       '/etc/triseed/agent.yaml': 'logging: { remote: off }\n',
       '/etc/hand-over.json': JSON.stringify(handed),
       ...files,

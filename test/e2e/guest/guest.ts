@@ -50,12 +50,23 @@ export interface GuestOptions {
 
 const init = fileURLToPath(new URL('./init', import.meta.url));
 
-/** Tests that run at the same time (tap numbers its jobs) start counting at different CPUs. */
-let nextCpu = Number(process.env.TAP_JOB_ID ?? 0);
+/** CPUs of the guests of this process that run now. */
+const takenCpus: number[] = [];
 
+/** The CPU with the fewest guests. Files of tests that run at the same time (tap numbers its jobs) begin at different ones. */
 const takeCpu = (): number => {
   const cpus = allowedCpus();
-  return cpus[nextCpu++ % cpus.length] ?? 0;
+  const first = Number(process.env.TAP_JOB_ID ?? 0) % cpus.length;
+  const guestsOn = (cpu: number): number => takenCpus.filter((taken) => taken === cpu).length;
+  const [cpu = 0] = [...cpus.slice(first), ...cpus.slice(0, first)].sort(
+    (one, other) => guestsOn(one) - guestsOn(other),
+  );
+  takenCpus.push(cpu);
+  return cpu;
+};
+
+const giveBackCpu = (cpu: number): void => {
+  takenCpus.splice(takenCpus.indexOf(cpu), 1);
 };
 
 export class Guest {
@@ -63,7 +74,6 @@ export class Guest {
   /** Where this guest's tree, consoles and records are. */
   readonly folder: string;
   #options: GuestOptions;
-  readonly #cpu = takeCpu();
   readonly #listeners = new Set<(line: string) => void>();
   readonly #consoles: Console[] = [];
   #boot: Boot | undefined;
@@ -85,7 +95,8 @@ export class Guest {
     const { network = false, memoryMiB = 512, limitSeconds = 300 } = this.#options;
     const consoleFile = join(this.folder, `console-${this.boots + 1}.log`);
     const commandsFolder = join(this.folder, 'commands');
-    const program = this.#commandLine({ cpu: this.#cpu, memoryMiB, network }, commandsFolder);
+    const cpu = takeCpu();
+    const program = this.#commandLine({ cpu, memoryMiB, network }, commandsFolder);
     this.#boot = new Boot({
       program,
       folder: this.folder,
@@ -95,6 +106,7 @@ export class Guest {
       limitSeconds,
       network,
     });
+    this.#boot.ended.then(() => giveBackCpu(cpu)).catch(() => undefined);
     for (const listener of this.#listeners) this.#boot.console.onLine(listener);
     this.#consoles.push(this.#boot.console);
   }

@@ -4,8 +4,8 @@
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { currentBundle } from '../../../scripts/bundle.ts';
 import { checkout } from './place.ts';
+import { program } from './program.ts';
 import { recorderFiles } from './recorder.ts';
 import { shellReady } from './shell.ts';
 
@@ -57,15 +57,6 @@ TimeoutStopSec=1
 
 /** Mounts made by init. They stay to the end of a shutdown, so that whatever a unit does when it is stopped still works. */
 const lastingMounts = ['opt-triseed', 'opt-commands', 'opt-unrecorded', 'var-lib-recorded', 'usr-lib-modules', 'tmp'];
-
-/**
- * The installed program, bundled from the sources as they are now, without whatever would change how Node runs it but `nodeOptions`.
- */
-export const program = (...nodeOptions: readonly string[]): string => `\
-#!/bin/sh
-unset NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS
-exec /opt/triseed/node_modules/.bin/node ${['--disable-warning=ExperimentalWarning', ...nodeOptions].join(' ')} /opt/triseed/${currentBundle()} "$@"
-`;
 
 const targetOf = (wanted: readonly string[]): string => `\
 [Unit]

@@ -1,9 +1,10 @@
 /**
- * Every way to lose a root key, each in a guest of its own, side by side: the guest acts at the deadline that
- * docs/key-daemon.md names, start of the last good poll + pollSeconds + kmsTimeout, not before and at most two seconds after it, not counting
- * what the whole guest stood still.
+ * Every way to lose a root key, each in a guest of its own, which boot in turns and wait side by side: the guest acts at the deadline
+ * that docs/key-daemon.md names, start of the last good poll + pollSeconds + kmsTimeout, not before and at most two seconds after it,
+ * not counting what the whole guest stood still.
  */
 import type { Test } from 'tap';
+import { limited } from '../../../../agent/volumes/take-turns.ts';
 import type { Guest } from '../../guest/guest.ts';
 import { nameInGuest } from '../../world/key-service.ts';
 import { actedInTime, activePolls, residentKiB, statusIn, tickAround, untilPolled, untilStatus } from '../daemon.ts';
@@ -73,6 +74,9 @@ const jumpingClock = async (t: Test, guest: Guest): Promise<void> => {
   t.ok(growth < 16 * 1024, `resident memory grew by ${growth} KiB`);
 };
 
+/** Few boot at a time: they need a CPU each then, and starve one another when they are many. */
+const inTurn = limited((work: () => Promise<void>) => work(), 2);
+
 const oneLoss = async (t: Test, stage: Stage, name: string, { lose, state, byName }: Loss): Promise<void> => {
   const scratch = stage.folder(name);
   const contract = { kmsTimeout: kmsTimeoutMinutes };
@@ -86,8 +90,10 @@ const oneLoss = async (t: Test, stage: Stage, name: string, { lose, state, byNam
     ...(byName === true ? { serviceUrl: stage.service.namedUrlInGuest } : {}),
     options: { memoryMiB: 512, ...(byName === true ? { files: { '/etc/hosts': hosts } } : {}) },
   });
-  guest.start();
-  t.match(await up(guest), /HPL10001I/, 'open');
+  await inTurn(async () => {
+    guest.start();
+    t.match(await up(guest), /HPL10001I/, 'open');
+  });
   if (name === 'network-cut') await jumpingClock(t, guest);
   else await untilPolled(guest, 1);
 

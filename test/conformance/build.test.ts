@@ -160,6 +160,9 @@ t.test('the executable runs from the package, without environment and without a 
     ['contract', 'validate', valid],
     ['boot', '--config', '/nonexistent'],
     ['kms', 'key', 'list'],
+    ['keyd', '--config', '/nonexistent'],
+    ['notices', '/nonexistent'],
+    ['logging', 'forward', '/nonexistent'],
   ])
     t.notMatch(run(triseed, args).stderr, 'code cache', args.join(' '));
   t.equal(run(triseed, ['contract', 'validate', invalid]).status, 1);

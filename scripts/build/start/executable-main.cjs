@@ -1,7 +1,10 @@
 // The main script of the executable: what is common to all commands. The agent's chunks are its assets.
 'use strict';
-// agent/host/lasting.ts; what is compiled before it is asked stays.
-if (process.argv[2] === 'keyd') {
+// What lasts as long as the guest (agent/main.ts, agent/host/lasting.ts); what is compiled before it is asked stays. V8 takes no code cache that was made under other flags, and
+// what the daemon never calls need not be compiled.
+const [, , first, second] = process.argv;
+const isLean = first === 'keyd' || first === 'notices' || (first === 'logging' && second === 'forward');
+if (isLean) {
   const { setFlagsFromString } = require('node:v8');
   for (const flag of ['--no-opt', '--no-sparkplug', '--no-maglev']) setFlagsFromString(flag);
 }
@@ -11,5 +14,5 @@ const { chunkLoader } = require('./load-chunks.cjs');
 chunkLoader((name) => ({
   // esbuild writes ASCII: one byte is one character, and V8 keeps one byte for it.
   source: Buffer.from(getRawAsset(name)).latin1Slice(),
-  cachedData: new Uint8Array(getRawAsset(`${name}.cache`)),
+  cachedData: isLean ? undefined : new Uint8Array(getRawAsset(`${name}.cache`)),
 }))('triseed.mjs');

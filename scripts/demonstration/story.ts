@@ -14,7 +14,7 @@ const mount = '/mnt/data';
 const dataFile = `${mount}/ledger`;
 const dataPartition = '/dev/ubda2';
 const diskBytes = 10 * 1024 ** 3;
-const pollSeconds = 5;
+const pollSeconds = 2;
 const kmsTimeoutMinutes = 1;
 const bootLimitMs = 60_000;
 /** A wait of kmsTimeout, one poll before it and the work around it. */
@@ -128,9 +128,9 @@ const firstBoot = async ({ timeline }: Stage, guest: Guest): Promise<string> => 
   const profile = await guest.check(`cryptsetup luksDump ${dataPartition} | grep -E 'cipher|sector|PBKDF|Key:'`);
   timeline.line('stock cryptsetup luksDump says:');
   timeline.detail(timeline.style('dim', profile.replace(/\t/g, ' ')));
-  await guest.check(`head -c 20000000 /dev/urandom > ${dataFile} && sync`);
+  await guest.check(`head -c 8000000 /dev/urandom > ${dataFile} && sync`);
   const written = await checksum(guest);
-  timeline.proven(`20 MB written to ${mount} on the encrypted volume: sha256 ${written.slice(0, 16)}…`);
+  timeline.proven(`8 MB written to ${mount} on the encrypted volume: sha256 ${written.slice(0, 16)}…`);
   return written;
 };
 

@@ -37,16 +37,18 @@ interface Part {
   /** Of one file, in seconds. */
   readonly timeoutSeconds: number;
 }
-/** Half a minute to three minutes each; all others together take one and a half. */
+/** Half a minute to four minutes each; all others together take one. */
 const longest = [
-  'volumes/write-traces',
   'volumes/faults',
-  'build',
   'contract-fuzz',
-  'kms/durability',
   'contract-hostile',
+  'build',
+  'volumes/write-traces',
   'contract-openssl',
+  'bench-natively',
+  'bench',
   'volumes/change-passphrase',
+  'kms/durability',
 ].map((name) => `test/conformance/${name}.test.ts`);
 const conformance = { files: 'test/conformance/**/*.test.ts', first: longest, jobs: 2, timeoutSeconds: 600 } as const;
 const e2e = {

@@ -1,18 +1,9 @@
 /** Runs the command blocks of docs/getting-started.md in one shell, and looks for the output the page promises. */
 import { readFileSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { steadyPort } from '../fakes/steady-port.ts';
 import { followPage, isKept, missingPrograms } from './page.ts';
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 
 /** Where a tool of the machine is missing, or rights are, the page cannot be followed to its end. */
 const missing = missingPrograms('genisoimage', 'openssl', 'curl');
@@ -25,7 +16,7 @@ const obstacle =
 
 t.test('the commands of the page do what it says', { skip: obstacle }, async (t) => {
   const home = t.testdir();
-  const port = await freePort();
+  const port = await steadyPort();
   const { status, output, promised } = followPage('docs/getting-started.md', home, (script) =>
     script
       .replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`)

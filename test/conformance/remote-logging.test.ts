@@ -9,6 +9,7 @@ import { forwardingConfiguration, journalInput, permittedNames } from '../../age
 import { syslogRecord } from '../../agent/logging/syslog-record.ts';
 import { Secret } from '../../agent/secret.ts';
 import { Authority, type LogServer, type Pair, startLogServer } from '../fakes/log-server.ts';
+import { steadyPort } from '../fakes/steady-port.ts';
 
 t.setTimeout(120_000);
 const folder = mkdtempSync(join(tmpdir(), 'remote-logging-'));
@@ -114,13 +115,14 @@ t.test('records reach the server as RFC 5424, from a client that has proved itse
 });
 
 t.test('records wait for a server that comes later', async (t) => {
-  const first = await startLogServer(ours.sign('localhost'), ours.cert);
+  const port = await steadyPort();
+  const first = await startLogServer(ours.sign('localhost'), ours.cert, { port });
   const settings = configured(first);
   await first.close();
   const { send } = startRsyslog(t, settings);
   for (const text of ['one', 'two', 'three']) send(text);
   await pause(500);
-  const later = await startLogServer(ours.sign('localhost'), ours.cert, { port: first.port });
+  const later = await startLogServer(ours.sign('localhost'), ours.cert, { port });
   t.teardown(() => later.close());
   await later.waitFor(/three$/, 40_000);
   t.strictSame(

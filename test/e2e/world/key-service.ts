@@ -5,6 +5,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { steadyPort } from '../../fakes/steady-port.ts';
 import { checkout } from '../guest/place.ts';
 import { triseedDone } from './triseed.ts';
 
@@ -85,8 +86,9 @@ export class KeyService {
     return `https://127.0.0.1:${this.#port}`;
   }
 
-  /** Starts it on the port it had before, or a free one. Resolves when it listens. */
+  /** Starts it on the port it had before, or one where nobody listens. Resolves when it listens. */
   async start(): Promise<void> {
+    if (this.#port === 0) this.#port = await steadyPort();
     const child = spawn(
       // The kernel ends it when this process ends, however that happens (prctl(2), PR_SET_PDEATHSIG).
       'setpriv',
@@ -108,7 +110,7 @@ export class KeyService {
       { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'], detached: true },
     );
     this.#child = child;
-    const line = await new Promise<string>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       let out = '';
       let problems = '';
       const timer = setTimeout(() => reject(new Error(`the key service did not start\n${problems}`)), startLimitMs);
@@ -117,14 +119,12 @@ export class KeyService {
       });
       child.stdout?.on('data', (chunk: Buffer) => {
         out += chunk.toString();
-        if (out.includes('\n')) resolve(out.slice(0, out.indexOf('\n')));
+        if (out.includes('\n')) resolve();
       });
       child.once('close', () => reject(new Error(`the key service ended at once\n${problems}`)));
       child.once('close', () => clearTimeout(timer));
       child.stdout?.once('data', () => clearTimeout(timer));
     });
-    const { url } = JSON.parse(line) as { readonly url: string };
-    this.#port = Number(new URL(url).port);
   }
 
   /** Ends it; its keys stay in the folder. */

@@ -77,14 +77,34 @@ const stopWorkload = async (host: Host): Promise<void> => {
   await attempt(host, 'stopping the workload', systemctl(['stop', '--', workloadTarget, ...units], workloadLimitMs));
 };
 
-/** Whether the kernel still has a mapping of this name: read from sysfs, so that a broken dmsetup is not taken for "gone". */
-const isMapped = async (host: Host, mapping: string): Promise<boolean> => {
-  for (const block of await host.files.list('/sys/block')) {
-    if (!block.startsWith('dm-')) continue;
-    const name = await host.files.read(`/sys/block/${block}/dm/name`, 4096);
-    if (name?.toString('utf8').trim() === mapping) return true;
+/**
+ * Name of a mapping, null of a block device that is none. Undefined when the kernel does not say: a mapping that is removed while its
+ * name is read ends the read with ENODEV, and others are being removed at the same time.
+ */
+const mappingName = async (host: Host, block: string): Promise<string | null | undefined> => {
+  if (!block.startsWith('dm-')) return null;
+  try {
+    return (await host.files.read(`/sys/block/${block}/dm/name`, 4096))?.toString('utf8').trim() ?? null;
+  } catch {
+    return undefined;
   }
-  return false;
+};
+
+const looks = 3;
+
+/**
+ * Whether the kernel still has a mapping of this name: read from sysfs, so that a broken dmsetup is not taken for "gone". One that
+ * cannot be read again and again may be the one.
+ */
+const isMapped = async (host: Host, mapping: string): Promise<boolean> => {
+  for (let look = 0; look < looks; look += 1) {
+    const blocks = await host.files.list('/sys/block').catch(() => null);
+    if (blocks === null) continue;
+    const names = await Promise.all(blocks.map((block) => mappingName(host, block)));
+    if (names.includes(mapping)) return true;
+    if (!names.includes(undefined)) return false;
+  }
+  return true;
 };
 
 /**

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { AgentError } from '../../../agent/errors.ts';
 import { renderRestarts } from '../../../agent/keyd/restarts.ts';
 import { revokeGuest, runRevocation } from '../../../agent/keyd/revoke.ts';
 import { type DaemonHost, daemonHost, handedVolume, handOver, type Outcome } from './daemon-host.ts';
@@ -112,6 +113,29 @@ t.test('a volume that is closed already needs no command, whatever dmsetup would
   await host.clock.run(revokeGuest(host, handOver(host.clock), 'suspended'));
   t.notOk(actions(host).some((line) => line.startsWith('dmsetup')));
   t.equal(actions(host).at(-1), 'restart');
+});
+
+t.test('a mapping that goes away while its name is read keeps no other volume open', async (t) => {
+  const volumes = ['one', 'two', 'three'].map((key) => handedVolume({ key, mount: `/mnt/${key}`, mapping: key }));
+  const reads: readonly (readonly [string, number, readonly string[]])[] = [
+    ['once', 1, ['VOLUME_CLOSED', 'VOLUME_CLOSED', 'VOLUME_CLOSED']],
+    ['always, as if sysfs were broken', 1000, ['VOLUME_CLOSED', 'VOLUME_CLOSED', 'VOLUME_CLOSED']],
+  ];
+  for (const [name, times, expected] of reads) {
+    const host = guest(undefined, ['one', 'two', 'three']);
+    let failures = times;
+    const read: typeof host.files.read = async (path, maxBytes) => {
+      if (path !== '/sys/block/dm-1/dm/name' || failures === 0) return host.files.read(path, maxBytes);
+      failures -= 1;
+      throw new AgentError('FILE_UNREADABLE', { path, reason: 'ENODEV' });
+    };
+    const files = { ...host.files, read };
+    await host.clock.run(revokeGuest({ ...host, files }, handOver(host.clock, volumes), 'suspended'));
+    t.strictSame(told(host), expected, name);
+    const removed = actions(host).filter((line) => line.includes('remove'));
+    t.equal(removed.length, 3, `${name}: each is removed`);
+    t.equal(actions(host).at(-1), 'restart', name);
+  }
 });
 
 t.test('restarts are counted when every volume is closed: disks that hang hold up no key', async (t) => {

@@ -3,7 +3,7 @@
  *
  *   node bench/run.ts [--json] [--smoke] [--guests | --natively | --without-guests]
  *
- * --json prints one JSON document, --smoke runs every row once to see that it still works, --guests only the rows that need a
+ * --json prints one JSON document, --smoke runs every row once to see that it still works, in guests with two volumes, --guests only the rows that need a
  * guest, --natively only those that open volumes on this machine, --without-guests all that need no guest. docs/bench.md explains the rows.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { daemonRows, daemonSizes } from './daemon-rows.ts';
-import { guestRows, guestSetups } from './guest-rows.ts';
+import { guestRows, guestSetups, smokeSetups } from './guest-rows.ts';
 import { keyServiceRows } from './key-service-rows.ts';
 import { type Result, type Row, run, type Spread } from './measure.ts';
 import { nativeRows } from './native-rows.ts';
@@ -91,7 +91,7 @@ else if (wanted.natively) {
   await runAll(native.rows);
 }
 if (wanted.guests) {
-  for (const setup of guestSetups) {
+  for (const setup of isSmoke ? smokeSetups : guestSetups) {
     await using guest = await guestRows(isSmoke ? 1 : 3, shipped, setup);
     await runAll(guest?.rows ?? []);
   }

@@ -6,7 +6,7 @@
  *   node test/conformance/volumes/faults.test.ts [TEXT]     only the plans whose name holds TEXT, and what each fault led to
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { AgentError } from '../../../agent/errors.ts';
 import { type Effect, type Fault, faultyHost, type NameOf } from '../../fakes/faulty-host.ts';
@@ -48,15 +48,15 @@ const writtenAt = (at: string): string =>
     .map((name) => `${name}:${statSync(`${at}/${name}`, { bigint: true }).mtimeNs}`)
     .join(' ');
 
-const bytesAt = (file: string, offset: number, length: number): Buffer =>
-  execFileSync('dd', [
-    `if=${file}`,
-    'bs=65536',
-    `skip=${offset}`,
-    `count=${length}`,
-    'iflag=skip_bytes,count_bytes',
-    'status=none',
-  ]);
+const bytesAt = (file: string, offset: number, length: number): Buffer => {
+  const bytes = Buffer.alloc(length);
+  const descriptor = openSync(file, 'r');
+  try {
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, length, offset));
+  } finally {
+    closeSync(descriptor);
+  }
+};
 
 const canaryLives = (at: string): boolean => {
   const file = `${at}/vdb2`;

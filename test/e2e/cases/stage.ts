@@ -20,6 +20,9 @@ export interface WrappedSeed {
   readonly seed3: string;
 }
 
+/** systemd.unit(5): a unit that is masked cannot be started. */
+const noNotices = { '/etc/systemd/system/triseed-notices.service': { linkTo: '/dev/null' } } as const;
+
 export class Stage {
   readonly scratch: Scratch;
   readonly service: KeyService;
@@ -116,6 +119,8 @@ export class Stage {
       readonly remoteLogging?: 'required' | 'off';
       /** The guest knows the key service by this URL. */
       readonly serviceUrl?: string;
+      /** Whether it starts notices of expiry, too: one more program to load at the end of every start, which few stories are about. */
+      readonly notices?: boolean;
       readonly options?: Partial<GuestOptions>;
     },
   ): Promise<Guest> {
@@ -137,7 +142,7 @@ export class Stage {
       limitSeconds: 720,
       memoryMiB: 1024,
       ...given.options,
-      files: { ...files, ...given.options?.files },
+      files: { ...files, ...(given.notices === true ? {} : noNotices), ...given.options?.files },
     });
     this.#guests.push(guest);
     return guest;

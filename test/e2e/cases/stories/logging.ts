@@ -46,6 +46,7 @@ const guestWith = async (
     contract: contractFor(stage, logging),
     disks: made.disks,
     remoteLogging: 'required',
+    notices: true,
     options: {
       memoryMiB: 512,
       // Gives the journal to its group, systemd-journald.service(8): the senders are not root.

@@ -4,20 +4,11 @@
  * of the tests that need options of Node run it too: it starts several times as fast as the sources.
  */
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, buildSync, type Metafile } from 'esbuild';
+import { keptFolder } from './kept-folder.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const entry = 'triseed.mjs';
@@ -83,33 +74,11 @@ export const writeBundle = (folder: string, files: readonly BundleFile[]): void 
   }
 };
 
-/**
- * The bundle of the sources as they are now, below .cache/ in a folder named by its content; made when it is not there.
- * Processes that test at the same time never see each other's half-written files. Answers the entry's path below the checkout.
- */
+/** The bundle of the sources as they are now, below .cache/; made when it is not there. Answers the entry's path below the checkout. */
 export const currentBundle = (): string => {
   const { files } = makeBundle();
   const hash = createHash('sha256');
   for (const { name, contents } of files) hash.update(`${name}\0${contents.length}\0`).update(contents);
-  const bundles = join(root, '.cache', 'bundle');
   const name = hash.digest('hex').slice(0, 16);
-  const folder = join(bundles, name);
-  if (!existsSync(folder)) {
-    const making = join(bundles, `.${name}.${process.pid}`);
-    writeBundle(making, files);
-    for (const path of [join(root, '.cache'), bundles])
-      if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o755);
-    try {
-      renameSync(making, folder);
-    } catch (error) {
-      rmSync(making, { recursive: true, force: true });
-      if (!existsSync(folder)) throw error;
-    }
-    for (const other of readdirSync(bundles)) {
-      const path = join(bundles, other);
-      if (other !== name && Date.now() - statSync(path).mtimeMs > keepForMs)
-        rmSync(path, { recursive: true, force: true });
-    }
-  }
-  return join('.cache', 'bundle', name, entry);
+  return join(keptFolder('bundle', name, { keepForMs, make: (folder) => writeBundle(folder, files) }), entry);
 };

@@ -4,22 +4,11 @@
  * times what it costs the host's: the executable needs a third less of them than Node with the bundle.
  */
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeExecutable } from '../../../scripts/build/executable.ts';
 import { currentBundle, openpgpFile } from '../../../scripts/bundle.ts';
+import { keptFolder } from '../../../scripts/kept-folder.ts';
 import { checkout } from './place.ts';
 
 /** Longer than any run; each takes 120 MB, and every change of the sources makes one. */
@@ -35,42 +24,16 @@ const nameFor = (bundle: string): string => {
 };
 
 const make = (folder: string, bundle: string): void => {
-  mkdirSync(folder, { recursive: true });
-  chmodSync(folder, 0o755);
   writeFileSync(join(folder, 'triseed'), makeExecutable(checkout).contents);
   chmodSync(join(folder, 'triseed'), 0o755);
   copyFileSync(join(checkout, dirname(bundle), openpgpFile), join(folder, openpgpFile));
 };
 
-const removeOld = (executables: string, kept: string): void => {
-  for (const name of readdirSync(executables)) {
-    const changedMs = statSync(join(executables, name), { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
-    if (name !== kept && Date.now() - changedMs > keepForMs)
-      rmSync(join(executables, name), { recursive: true, force: true });
-  }
-};
-
-/** The executable's path below the checkout. Processes that make it at the same time never see each other's half-written files. */
+/** The executable's path below the checkout. */
 const currentExecutable = (): string => {
   const bundle = currentBundle();
-  const executables = join(checkout, '.cache', 'executable');
-  const name = nameFor(bundle);
-  const folder = join(executables, name);
-  if (!existsSync(folder)) {
-    const making = join(executables, `.${name}.${process.pid}`);
-    make(making, bundle);
-    if (statSync(executables).uid === process.getuid?.()) chmodSync(executables, 0o755);
-    try {
-      renameSync(making, folder);
-    } catch (error) {
-      rmSync(making, { recursive: true, force: true });
-      if (!existsSync(folder)) throw error;
-    }
-    removeOld(executables, name);
-  }
-  // Used now: not old.
-  if (statSync(folder).uid === process.getuid?.()) utimesSync(folder, new Date(), new Date());
-  return join('.cache', 'executable', name, 'triseed');
+  const folder = keptFolder('executable', nameFor(bundle), { keepForMs, make: (made) => make(made, bundle) });
+  return join(folder, 'triseed');
 };
 
 const once = (make: () => string): (() => string) => {

@@ -5,7 +5,7 @@
 import { type BootRecord, bootReportPath, renderBootReport } from './boot-report.ts';
 import type { AgentConfiguration } from './configuration.ts';
 import { readContractKey } from './contract/contract-key.ts';
-import { decryptContract } from './contract/decrypt.ts';
+import { decryptContractAside } from './contract/decrypt.ts';
 import { requireSameContract } from './contract/same-contract.ts';
 import { readContract } from './contract/source.ts';
 import type { Contract, SealedContract } from './contract/types.ts';
@@ -71,7 +71,8 @@ const obtainContract = async (
   host.journal.note('hpcr-contract', `contract read from ${sealed.source}`);
   const key = await readContractKey(host, keyPath);
   try {
-    const verified = verifyContract(decryptContract(sealed, key), { trustedSigners, at });
+    const [opened] = await Promise.all([decryptContractAside(sealed, key), host.preload?.('programs')]);
+    const verified = verifyContract(opened, { trustedSigners, at });
     const { signer } = verified;
     host.journal.note('hpcr-signature', signer === null ? 'not signed' : `signed by key ${signer.fingerprint}`);
     const contract = validateContract(verified, { profile, minimumSerial });

@@ -321,8 +321,13 @@ export interface Locks {
   acquire(name: string): Promise<{ release(): Promise<void> } | null>;
 }
 
+/** Loads what the first program or the first request over https would load, and asks nobody: while something else is awaited. */
+export type Preload = (what: 'programs' | 'requests') => Promise<void>;
+
 export interface Host {
   readonly locks: Locks;
+  /** Absent where there is nothing to load. */
+  readonly preload?: Preload;
   readonly run: RunCommand;
   readonly files: Files;
   readonly disks: Disks;

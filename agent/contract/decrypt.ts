@@ -5,7 +5,7 @@ import { Secret } from '../secret.ts';
 import { type DeliveredContract, readDelivered, sectionGround } from './delivered.ts';
 import { isToken } from './envelope.ts';
 import { finding, type ParsedGround } from './finding.ts';
-import { assertImplicitRejection, openToken } from './open-token.ts';
+import { assertImplicitRejection, type OpenedToken, openToken, openTokenAside } from './open-token.ts';
 import type { Reading } from './parse-ground.ts';
 import { parsePrivateKey } from './private-key.ts';
 import { proofOf } from './proof.ts';
@@ -47,21 +47,22 @@ export interface OpenedText {
   readonly findings: readonly Finding[];
 }
 
-/** The text of one value of the contract. A token without a key, or that does not open, is a finding. */
-export const openText = (
+/** How a value of the contract was delivered, and what came of opening it; null where it is no token. */
+type Attempt = { readonly opened: OpenedToken | null; readonly hasKey: boolean } | null;
+
+const textOf = (
   { ground }: DeliveredContract,
   name: SectionName | 'attestationPublicKey',
   delivered: string,
-  isEncrypted: boolean,
-  key: KeyObject | null,
+  attempt: Attempt,
 ): Reading<OpenedText> => {
-  if (!isEncrypted) return { kind: 'read', value: { text: delivered, findings: [] } };
-  const opened = key === null ? null : openToken(delivered, key);
+  if (attempt === null) return { kind: 'read', value: { text: delivered, findings: [] } };
+  const { opened, hasKey } = attempt;
   const text = opened?.plaintext.expose(decodeUtf8) ?? null;
   opened?.plaintext.wipe();
   if (opened === null || text === null) {
     const detail = {
-      message: key === null ? 'the value is encrypted and there is no key' : 'the token does not open with this key',
+      message: hasKey ? 'the token does not open with this key' : 'the value is encrypted and there is no key',
       hint: 'encrypt it for the certificate that belongs to this key',
     };
     return { kind: 'refused', findings: [finding('TOKEN_NOT_OPENED', ground, [name], detail)] };
@@ -71,23 +72,16 @@ export const openText = (
   return { kind: 'read', value: { text, findings } };
 };
 
-export interface SectionReading {
-  readonly ground: ParsedGround;
-  readonly findings: readonly Finding[];
-}
-
-/** Opens and parses one section. */
-export const openSection = (
-  delivered: DeliveredContract,
-  name: SectionName,
+/** The text of one value of the contract. A token without a key, or that does not open, is a finding. */
+export const openText = (
+  contract: DeliveredContract,
+  name: SectionName | 'attestationPublicKey',
+  delivered: string,
+  isEncrypted: boolean,
   key: KeyObject | null,
-): Reading<SectionReading> => {
-  const { form, text } = delivered.sections[name];
-  const opened = openText(delivered, name, text, form === 'token', key);
-  if (opened.kind === 'refused') return opened;
-  const ground = sectionGround(delivered, name, opened.value.text);
-  if (ground.kind === 'refused') return ground;
-  return { kind: 'read', value: { ground: ground.value, findings: opened.value.findings } };
+): Reading<OpenedText> => {
+  const opened = isEncrypted && key !== null ? openToken(delivered, key) : null;
+  return textOf(contract, name, delivered, isEncrypted ? { opened, hasKey: key !== null } : null);
 };
 
 /** Why a contract is refused: HPCR's bootloader cannot open it, or its outer form breaks the schema. */
@@ -101,6 +95,59 @@ const required = <T>(reading: Reading<T>, reason: string): T => {
   return reading.value;
 };
 
+interface Attempts {
+  readonly workload: Attempt;
+  readonly env: Attempt;
+  readonly attestationPublicKey: Attempt;
+}
+
+/** What there is to open; null for a value that is not there or no token. */
+const tokensOf = ({ sections: { workload, env }, attestationPublicKey }: DeliveredContract) => ({
+  workload: workload.form === 'token' ? workload.text : null,
+  env: env.form === 'token' ? env.text : null,
+  attestationPublicKey: attestationPublicKey !== null && isToken(attestationPublicKey) ? attestationPublicKey : null,
+});
+
+const assemble = (sealed: SealedContract, delivered: DeliveredContract, attempts: Attempts): OpenedContract => {
+  const findings: Finding[] = [...delivered.findings];
+  const open = (name: SectionName): OpenedSection => {
+    const { form, text } = delivered.sections[name];
+    const what = `the section ${name} cannot be read`;
+    const opened = required(textOf(delivered, name, text, attempts[name]), what);
+    const ground = required(sectionGround(delivered, name, opened.text), what);
+    findings.push(...opened.findings);
+    return new OpenedSection(name, form, text, ground);
+  };
+  try {
+    const workload = open('workload');
+    const env = open('env');
+    const attestation = attestationOf(delivered, attempts.attestationPublicKey);
+    if (attestation !== null) findings.push(...attestation.findings);
+    const opened = {
+      kind: 'opened',
+      sealed,
+      sections: Object.freeze({ workload, env }),
+      envWorkloadSignature: delivered.envWorkloadSignature,
+      attestationPublicKey: attestation?.text ?? null,
+      deliveredAttestationPublicKey: delivered.attestationPublicKey,
+      findings,
+    } as const;
+    const marked = proof.mark(opened as typeof opened & OpenedContract);
+    grounds.set(marked, delivered.ground);
+    return marked;
+  } finally {
+    // Behind a value that is refused others stay unread.
+    for (const attempt of Object.values(attempts)) attempt?.opened?.plaintext.wipe();
+  }
+};
+
+const attestationOf = (delivered: DeliveredContract, attempt: Attempt): OpenedText | null => {
+  const text = delivered.attestationPublicKey;
+  if (text === null) return null;
+  const opened = textOf(delivered, 'attestationPublicKey', text, attempt);
+  return required(opened, 'attestationPublicKey cannot be read');
+};
+
 /**
  * Opens every token of the contract and parses its sections. Throws CONTRACT_NOT_OPENED (HPL11001E),
  * CONTRACT_INVALID (HPL05001E) for a document that is no contract, KEY_UNUSABLE, CRYPTOGRAPHY_UNSUITABLE.
@@ -108,34 +155,30 @@ const required = <T>(reading: Reading<T>, reason: string): T => {
 export const decryptContract = (sealed: SealedContract, contractKey: ContractKey): OpenedContract => {
   const key = keyOf(contractKey);
   const delivered = required(readDelivered(sealed.bytes), 'the document is no contract');
-  const findings: Finding[] = [...delivered.findings];
-  const open = (name: SectionName): OpenedSection => {
-    const { form, text } = delivered.sections[name];
-    const section = required(openSection(delivered, name, key), `the section ${name} cannot be read`);
-    findings.push(...section.findings);
-    return new OpenedSection(name, form, text, section.ground);
-  };
-  const workload = open('workload');
-  const env = open('env');
-  const attestation = attestationOf(delivered, key);
-  if (attestation !== null) findings.push(...attestation.findings);
-  const opened = {
-    kind: 'opened',
-    sealed,
-    sections: Object.freeze({ workload, env }),
-    envWorkloadSignature: delivered.envWorkloadSignature,
-    attestationPublicKey: attestation?.text ?? null,
-    deliveredAttestationPublicKey: delivered.attestationPublicKey,
-    findings,
-  } as const;
-  const marked = proof.mark(opened as typeof opened & OpenedContract);
-  grounds.set(marked, delivered.ground);
-  return marked;
+  const { workload, env, attestationPublicKey } = tokensOf(delivered);
+  const attempt = (token: string | null): Attempt =>
+    token === null ? null : { opened: key === null ? null : openToken(token, key), hasKey: key !== null };
+  return assemble(sealed, delivered, {
+    workload: attempt(workload),
+    env: attempt(env),
+    attestationPublicKey: attempt(attestationPublicKey),
+  });
 };
 
-const attestationOf = (delivered: DeliveredContract, key: KeyObject | null): OpenedText | null => {
-  const text = delivered.attestationPublicKey;
-  if (text === null) return null;
-  const opened = openText(delivered, 'attestationPublicKey', text, isToken(text), key);
-  return required(opened, 'attestationPublicKey cannot be read');
+/** `decryptContract` for a start of the guest: keys are derived in other threads, beside each other and beside what else is done. */
+export const decryptContractAside = async (
+  sealed: SealedContract,
+  contractKey: ContractKey,
+): Promise<OpenedContract> => {
+  const key = keyOf(contractKey);
+  const delivered = required(readDelivered(sealed.bytes), 'the document is no contract');
+  const tokens = tokensOf(delivered);
+  const attempt = async (token: string | null): Promise<Attempt> =>
+    token === null ? null : { opened: key === null ? null : await openTokenAside(token, key), hasKey: key !== null };
+  const [workload, env, attestationPublicKey] = await Promise.all([
+    attempt(tokens.workload),
+    attempt(tokens.env),
+    attempt(tokens.attestationPublicKey),
+  ]);
+  return assemble(sealed, delivered, { workload, env, attestationPublicKey });
 };

@@ -9,6 +9,7 @@ import {
   createDecipheriv,
   createPublicKey,
   type KeyObject,
+  pbkdf2,
   pbkdf2Sync,
   privateDecrypt,
   publicEncrypt,
@@ -63,32 +64,42 @@ const unwrapPassphrase = (token: Token, key: KeyObject): Secret | null => {
   }
 };
 
-const decryptBody = ({ salt, ciphertext }: Token, passphrase: Secret): Secret | null => {
-  const derived = Secret.take(
-    passphrase.expose((bytes) => pbkdf2Sync(bytes, salt, iterations, keyLength + ivLength, 'sha256')),
-  );
-  try {
-    return derived.expose((bytes) => {
-      const decipher = createDecipheriv('aes-256-cbc', bytes.subarray(0, keyLength), bytes.subarray(keyLength));
-      const body = decipher.update(ciphertext);
-      try {
-        const end = decipher.final();
-        const length = body.length + end.length;
-        const whole = privateBuffer(length);
-        whole.set(body);
-        whole.set(end, body.length);
-        end.fill(0);
-        return Secret.take(whole);
-      } catch {
-        return null;
-      } finally {
-        body.fill(0);
-      }
-    });
-  } finally {
-    derived.wipe();
-  }
-};
+/** AES key and IV, in this order. */
+const derivedLength = keyLength + ivLength;
+const digest = 'sha256';
+
+const deriveHere = ({ salt }: Token, passphrase: Secret): Secret =>
+  Secret.take(passphrase.expose((bytes) => pbkdf2Sync(bytes, salt, iterations, derivedLength, digest)));
+
+/** In another thread, which works on a copy of the passphrase that OpenSSL clears. */
+const deriveAside = ({ salt }: Token, passphrase: Secret): Promise<Secret> =>
+  new Promise((resolve, reject) => {
+    passphrase.expose((bytes) =>
+      pbkdf2(bytes, salt, iterations, derivedLength, digest, (error, derived) => {
+        if (error === null) resolve(Secret.take(derived));
+        else reject(error);
+      }),
+    );
+  });
+
+const decryptBody = ({ ciphertext }: Token, derived: Secret): Secret | null =>
+  derived.expose((bytes) => {
+    const decipher = createDecipheriv('aes-256-cbc', bytes.subarray(0, keyLength), bytes.subarray(keyLength));
+    const body = decipher.update(ciphertext);
+    try {
+      const end = decipher.final();
+      const length = body.length + end.length;
+      const whole = privateBuffer(length);
+      whole.set(body);
+      whole.set(end, body.length);
+      end.fill(0);
+      return Secret.take(whole);
+    } catch {
+      return null;
+    } finally {
+      body.fill(0);
+    }
+  });
 
 export interface OpenedToken {
   readonly plaintext: Secret;
@@ -96,20 +107,29 @@ export interface OpenedToken {
   readonly passphraseLength: number;
 }
 
-/**
- * Opens one token. Null for everything that is wrong with it, without a difference. First the passphrase as
- * `openssl enc` reads it, then all raw bytes, for producers that call a library instead of the command.
- */
-export const openToken = (text: string, key: KeyObject): OpenedToken | null => {
+interface Unwrapped {
+  readonly token: Token;
+  /** As `openssl enc` reads it. */
+  readonly effective: Secret;
+  /** All raw bytes, for producers that call a library instead of the command. */
+  readonly raw: Secret;
+}
+
+const unwrap = (text: string, key: KeyObject): Unwrapped | null => {
   const token = parseToken(text);
-  if (token === null) return null;
-  const raw = unwrapPassphrase(token, key);
-  if (raw === null) return null;
-  const effective = effectivePassphrase(raw);
+  const raw = token === null ? null : unwrapPassphrase(token, key);
+  return token === null || raw === null ? null : { token, raw, effective: effectivePassphrase(raw) };
+};
+
+/** `derived` of the effective and of the raw passphrase; both are wiped. */
+const openWith = (
+  { token, effective, raw }: Unwrapped,
+  [ofEffective, ofRaw]: readonly [Secret, Secret],
+): OpenedToken | null => {
   try {
     // Both are always tried, so that the time taken does not tell which bytes a forged token unwrapped to.
-    const asCommand = decryptBody(token, effective);
-    const asLibrary = decryptBody(token, raw);
+    const asCommand = decryptBody(token, ofEffective);
+    const asLibrary = decryptBody(token, ofRaw);
     // A wrong passphrase passes the padding check once in 256: text tells the two apart.
     const opened = [
       { plaintext: asCommand, passphraseLength: effective.length },
@@ -119,7 +139,39 @@ export const openToken = (text: string, key: KeyObject): OpenedToken | null => {
     for (const candidate of opened) if (candidate !== chosen) candidate.plaintext.wipe();
     return chosen;
   } finally {
-    effective.wipe();
-    raw.wipe();
+    ofEffective.wipe();
+    ofRaw.wipe();
+  }
+};
+
+const wipeUnwrapped = ({ effective, raw }: Unwrapped): void => {
+  effective.wipe();
+  raw.wipe();
+};
+
+/**
+ * Opens one token. Null for everything that is wrong with it, without a difference. First the passphrase as
+ * `openssl enc` reads it, then all raw bytes, for producers that call a library instead of the command.
+ */
+export const openToken = (text: string, key: KeyObject): OpenedToken | null => {
+  const unwrapped = unwrap(text, key);
+  if (unwrapped === null) return null;
+  const { token, effective, raw } = unwrapped;
+  try {
+    return openWith(unwrapped, [deriveHere(token, effective), deriveHere(token, raw)]);
+  } finally {
+    wipeUnwrapped(unwrapped);
+  }
+};
+
+/** `openToken`, its key derivations beside each other and beside whatever else this process does meanwhile. */
+export const openTokenAside = async (text: string, key: KeyObject): Promise<OpenedToken | null> => {
+  const unwrapped = unwrap(text, key);
+  if (unwrapped === null) return null;
+  const { token, effective, raw } = unwrapped;
+  try {
+    return openWith(unwrapped, await Promise.all([deriveAside(token, effective), deriveAside(token, raw)]));
+  } finally {
+    wipeUnwrapped(unwrapped);
   }
 };

@@ -1,12 +1,12 @@
 /** All ports together, as the real world implements them. */
 import type { AgentConfiguration } from '../configuration.ts';
 import { AgentError } from '../errors.ts';
-import type { Host, Journal, RunCommand, SendHttp } from '../ports.ts';
+import type { Host, Journal, RunCommand } from '../ports.ts';
 import { clock } from './clock.ts';
 import { disks } from './disks.ts';
 import { entropy } from './entropy.ts';
 import { files } from './files.ts';
-import type { HttpOptions } from './http.ts';
+import type { HttpClient, HttpOptions } from './http.ts';
 import { locks } from './locks.ts';
 import { reportedPower, systemdPower } from './power.ts';
 
@@ -24,25 +24,35 @@ export interface HostOptions {
 const runCommand: RunCommand = async (command) => (await import('./exec.ts')).runCommand(command);
 
 /** Without options there is nothing to refuse, so TLS is loaded with the first request. */
-const httpWith = async (options: HttpOptions): Promise<SendHttp> => {
+const httpWith = async (options: HttpOptions): Promise<() => Promise<HttpClient>> => {
   const { extraCa, proxy } = options;
-  if (extraCa.length > 0 || proxy !== null) return (await import('./http.ts')).makeHttp(options);
-  let made: Promise<SendHttp> | null = null;
-  return async (request) => {
-    made ??= import('./http.ts').then(({ makeHttp }) => makeHttp(options));
-    return (await made)(request);
+  const make = async (): Promise<HttpClient> => (await import('./http.ts')).makeHttpClient(options);
+  let made: Promise<HttpClient> | null = extraCa.length > 0 || proxy !== null ? make() : null;
+  await made;
+  return () => {
+    made ??= make();
+    return made;
   };
 };
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Throws FILE_UNREADABLE for a CA file that is missing, KMS_CA_UNUSABLE for one that is no certificate. */
 export const makeHost = async ({ journal, ca, proxy, power }: HostOptions): Promise<Host> => {
   const extraCa = await Promise.all(ca.map((path) => readCertificate(path)));
+  const client = await httpWith({ extraCa, proxy });
   return {
+    preload: async (what) => {
+      // Whatever is to go on meanwhile is started by then.
+      await nextTurn();
+      if (what === 'programs') await import('./exec.ts');
+      else (await client()).prepare();
+    },
     run: runCommand,
     files,
     disks,
     locks,
-    http: await httpWith({ extraCa, proxy }),
+    http: async (request) => (await client()).send(request),
     clock,
     entropy,
     power: power === 'systemd' ? systemdPower(runCommand) : reportedPower(journal),

@@ -132,10 +132,16 @@ const collect = (chunks: readonly Buffer[], length: number): Buffer => {
   return body;
 };
 
+export interface HttpClient {
+  readonly send: SendHttp;
+  /** Reads the certificates to be trusted, which the first request over https would do otherwise; asks nobody. */
+  readonly prepare: () => void;
+}
+
 /**
  * @throws KMS_PROXY_INVALID, KMS_CA_UNUSABLE when an extra certificate cannot be read
  */
-export const makeHttp = (options: HttpOptions): SendHttp => {
+export const makeHttpClient = (options: HttpOptions): HttpClient => {
   const { proxy } = options;
   if (proxy !== null && !isProxy(proxy)) throw new AgentError('KMS_PROXY_INVALID', {});
   const extra = options.extraCa.flatMap(certificatesOf);
@@ -268,7 +274,7 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
       else sent.end(body);
     });
 
-  return async (request) => {
+  const send: SendHttp = async (request) => {
     const url = URL.canParse(request.url) ? new URL(request.url) : null;
     const refusal = refusedUrl(url);
     if (url === null || refusal !== null) return failure('protocol', refusal ?? 'the address is not a URL');
@@ -278,4 +284,13 @@ export const makeHttp = (options: HttpOptions): SendHttp => {
     if (outcome.stale !== true || leftMs <= 0) return outcome;
     return once(request, url, leftMs);
   };
+  return {
+    send,
+    prepare: () => {
+      trust();
+    },
+  };
 };
+
+/** As `makeHttpClient`. */
+export const makeHttp = (options: HttpOptions): SendHttp => makeHttpClient(options).send;

@@ -82,7 +82,7 @@ export const seedSource = (host: Host, volume: ContractVolume, { settings, start
 const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
   await awaitDisk(host, volume, settings.volumes);
   // A disk that has just come shows its partitions only when the kernel and udev are done with it.
-  await host.run(settleDevices());
+  await Promise.all([host.run(settleDevices()), volume.kms.length > 0 ? host.preload?.('requests') : undefined]);
   const disk = await awaitDisk(host, volume, settings.volumes);
   const { path, holders, mountPoints } = disk;
   if (disk.readOnly) throw new AgentError('VOLUME_DISK_READ_ONLY', { volume: volume.key, path });

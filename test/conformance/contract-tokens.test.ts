@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { decryptContract } from '../../agent/contract/decrypt.ts';
+import { decryptContract, decryptContractAside } from '../../agent/contract/decrypt.ts';
 import { effectivePassphrase, isToken, parseToken, renderToken } from '../../agent/contract/envelope.ts';
 import { assertImplicitRejection, openToken } from '../../agent/contract/open-token.ts';
 import { parsePrivateKey } from '../../agent/contract/private-key.ts';
@@ -121,14 +121,23 @@ t.test('grammar of tokens', async (t) => {
 });
 
 const contractOf = (env: string): Buffer => Buffer.from(`workload: "type: workload"\nenv: ${env}\n`);
-const failure = (bytes: Buffer, privateKey = small): string => {
+const refusalOf = async (open: () => unknown): Promise<string> => {
   try {
-    decryptContract({ kind: 'sealed', bytes, source: 'test', localHostname: null }, privateKey);
+    await open();
   } catch (error) {
     if (error instanceof AgentError) return `${error.id} ${error.message} ${JSON.stringify(error.facts)}`;
     throw error;
   }
   return 'opened';
+};
+/** As a command and as a start of the guest. */
+const failure = async (bytes: Buffer, privateKey = small): Promise<string> => {
+  const sealed = { kind: 'sealed', bytes, source: 'test', localHostname: null } as const;
+  const [command, start] = [
+    await refusalOf(() => decryptContract(sealed, privateKey)),
+    await refusalOf(() => decryptContractAside(sealed, privateKey)),
+  ];
+  return command === start ? command : `a command says ${command}, a start ${start}`;
 };
 
 t.test('every kind of wrong ciphertext gives the very same error', async (t) => {
@@ -136,10 +145,10 @@ t.test('every kind of wrong ciphertext gives the very same error', async (t) => 
   const parsed = parseToken(token);
   if (parsed === null) throw new Error('unreachable');
   const changed = (change: Partial<typeof parsed>): Buffer => contractOf(renderToken({ ...parsed, ...change }));
-  t.equal(failure(contractOf(token)), 'opened');
+  t.equal(await failure(contractOf(token)), 'opened');
   const above = Buffer.alloc(256, 0xff);
   const binary = await sealToken(entropy, Buffer.from([0xff, 0xfe, 0xfd]), publicSmall, 'hyper-protect-basic');
-  const expected = failure(
+  const expected = await failure(
     contractOf(await sealToken(entropy, Buffer.from('x'), createPublicKey(other), 'hyper-protect-basic')),
   );
   t.match(expected, /^HPL11001E .*TOKEN_NOT_OPENED/);
@@ -150,31 +159,33 @@ t.test('every kind of wrong ciphertext gives the very same error', async (t) => 
     return copy;
   };
   const wrong: Record<string, string> = {
-    'a key of another length': failure(contractOf(token), guest),
-    'another key of the same length': failure(contractOf(token), other),
-    'wrapped part too short': failure(changed({ wrappedPassphrase: parsed.wrappedPassphrase.subarray(1) })),
-    'wrapped part too long': failure(
+    'a key of another length': await failure(contractOf(token), guest),
+    'another key of the same length': await failure(contractOf(token), other),
+    'wrapped part too short': await failure(changed({ wrappedPassphrase: parsed.wrappedPassphrase.subarray(1) })),
+    'wrapped part too long': await failure(
       changed({ wrappedPassphrase: Buffer.concat([parsed.wrappedPassphrase, Buffer.alloc(1)]) }),
     ),
-    'wrapped part is one byte': failure(changed({ wrappedPassphrase: Buffer.alloc(1, 1) })),
-    'wrapped part above the modulus': failure(changed({ wrappedPassphrase: above })),
-    'wrapped part is zero': failure(changed({ wrappedPassphrase: Buffer.alloc(256) })),
-    'another salt': failure(changed({ salt: flip(parsed.salt, 0) })),
-    'first block dropped': failure(changed({ ciphertext: parsed.ciphertext.subarray(16) })),
-    'plaintext is not UTF-8': failure(contractOf(binary)),
+    'wrapped part is one byte': await failure(changed({ wrappedPassphrase: Buffer.alloc(1, 1) })),
+    'wrapped part above the modulus': await failure(changed({ wrappedPassphrase: above })),
+    'wrapped part is zero': await failure(changed({ wrappedPassphrase: Buffer.alloc(256) })),
+    'another salt': await failure(changed({ salt: flip(parsed.salt, 0) })),
+    'first block dropped': await failure(changed({ ciphertext: parsed.ciphertext.subarray(16) })),
+    'plaintext is not UTF-8': await failure(contractOf(binary)),
   };
   for (const [name, error] of Object.entries(wrong)) t.equal(error, expected, name);
-  fc.assert(
-    fc.property(fc.integer({ min: 0, max: 2047 }), (bit) =>
-      [
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 0, max: 2047 }), async (bit) => {
+      for (const bytes of [
         changed({ wrappedPassphrase: flip(parsed.wrappedPassphrase, bit) }),
         changed({ salt: flip(parsed.salt, bit) }),
-      ].every((bytes) => failure(bytes) === expected),
-    ),
+      ])
+        if ((await failure(bytes)) !== expected) return false;
+      return true;
+    }),
     { numRuns: 20, seed: 20261121 },
   );
   t.equal(
-    failure(changed({ ciphertext: flip(parsed.ciphertext, 8 * parsed.ciphertext.length - 1) })),
+    await failure(changed({ ciphertext: flip(parsed.ciphertext, 8 * parsed.ciphertext.length - 1) })),
     expected,
     'last block changed',
   );

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { checkContract } from '../../../agent/contract/check.ts';
 import { checkSectionContent } from '../../../agent/contract/content/check-content.ts';
 import { contentFindings } from '../../../agent/contract/content/content-findings.ts';
-import { decryptContract } from '../../../agent/contract/decrypt.ts';
+import { decryptContractAside } from '../../../agent/contract/decrypt.ts';
 import { harmlessKeys } from '../../../agent/contract/excerpt.ts';
 import { renderFindings } from '../../../agent/contract/finding.ts';
 import { findingRules } from '../../../agent/contract/finding-rules.ts';
@@ -61,9 +61,13 @@ const aboutFinding = (finding: Finding, lines: number): readonly string[] => {
 };
 
 /** How the guest refuses it, or null when it goes on. */
-const guest = (bytes: Buffer, profile: Profile, key: KeyObject): { code: string; said: string } | null => {
+const guest = async (
+  bytes: Buffer,
+  profile: Profile,
+  key: KeyObject,
+): Promise<{ code: string; said: string } | null> => {
   try {
-    const opened = decryptContract({ kind: 'sealed', bytes, source: 'fuzz', localHostname: null }, key);
+    const opened = await decryptContractAside({ kind: 'sealed', bytes, source: 'fuzz', localHostname: null }, key);
     validateContract(verifyContract(opened, { trustedSigners: [], at }), { profile, minimumSerial: 0 });
     return null;
   } catch (error) {
@@ -82,7 +86,7 @@ export const judge = async (bytes: Buffer, index: number, key: KeyObject): Promi
   const rules = { profile, minimumSerial: 0, key, at };
   const complaints: string[] = [];
   const start = threadMs();
-  const outcome = guest(bytes, profile, key);
+  const outcome = await guest(bytes, profile, key);
   const between = threadMs();
   const { findings, sections } = checkContract(bytes, rules);
   const all = [...findings, ...(await contentFindings(sections, rules))];

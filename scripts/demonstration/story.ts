@@ -14,7 +14,7 @@ const mount = '/mnt/data';
 const dataFile = `${mount}/ledger`;
 const dataPartition = '/dev/ubda2';
 const diskBytes = 10 * 1024 ** 3;
-const pollSeconds = 2;
+const pollSeconds = 1;
 const kmsTimeoutMinutes = 1;
 const bootLimitMs = 60_000;
 /** A wait of kmsTimeout, one poll before it and the work around it. */

@@ -67,7 +67,7 @@ const tests: Readonly<Record<string, Part>> = {
     ...e2e,
     files: 'test/e2e/agent.test.ts',
     first: [],
-    args: ['every scenario', 'eight volumes with user seeds', 'no contract'],
+    args: ['more new volumes than', 'what it is handed', 'no contract'],
   },
 };
 /** What a file gets for its clean-up when its time is over, before it is ended, in milliseconds. */

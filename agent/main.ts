@@ -8,7 +8,9 @@
 import type { CommandIo } from './cli/io.ts';
 import type { ProgramContext } from './cli/program.ts';
 import type { JournalSink } from './host/journal.ts';
-import type { Host, Notify } from './ports.ts';
+import { lasts } from './long-lived.ts';
+import type { Host } from './ports.ts';
+import type { Notify } from './service-ports.ts';
 import { version } from './version.ts';
 
 const maxConfigurationBytes = 1024 * 1024;
@@ -82,10 +84,6 @@ const unattended = new Set(['boot', 'keyd', 'network', 'logging', 'notices']);
 /** A stage of the start that waits for a key, a disk or a server ends at once when the guest shuts down; every cut of it is an ordinary state. */
 const isStage = ([first, second]: readonly string[]): boolean =>
   first === 'boot' || first === 'network' || (first === 'logging' && second === 'configure');
-
-/** Runs as long as the guest does. */
-const lasts = ([first, second]: readonly string[]): boolean =>
-  first === 'keyd' || first === 'notices' || (first === 'logging' && second === 'forward');
 
 const run = async (given: readonly string[], sink: JournalSink): Promise<number> => {
   const [{ CommanderError }, { programFor }, { processIo }] = await Promise.all([

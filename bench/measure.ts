@@ -8,6 +8,8 @@ export interface Row {
   readonly subject: string;
   readonly baseline: string;
   readonly repetitions: number;
+  /** Both sides have run in this place before. */
+  readonly isWarm?: boolean;
   /** Calls within one repetition, for work too short to be timed alone. */
   readonly calls: number;
   readonly measured: () => Promise<unknown>;
@@ -70,11 +72,11 @@ const timed = async (work: () => Promise<unknown>, { calls, reported }: Row): Pr
   return (reported === true ? own : performance.now() - start) / calls;
 };
 
-/** Runs one row: a warm-up of each side, then the repetitions, each side first in turn. */
+/** Runs one row: a warm-up of each side unless both are warm, then the repetitions, each side first in turn. */
 export const run = async (row: Row): Promise<Result> => {
   const { name, subject, baseline, repetitions, limit } = row;
   const [subjects, baselines]: [number[], number[]] = [[], []];
-  if (repetitions > 1) for (const work of [row.measured, row.compared]) await timed(work, row);
+  if (repetitions > 1 && row.isWarm !== true) for (const work of [row.measured, row.compared]) await timed(work, row);
   for (let repetition = 0; repetition < repetitions; repetition += 1) {
     const first = repetition % 2 === 0;
     if (first) subjects.push(await timed(row.measured, row));

@@ -59,7 +59,7 @@ export const nativeRows = async (repetitions: number, shipped: Shipped): Promise
   const place = await openNatively(shipped, many);
   const { bench, contracts } = place;
   const where = 'on this machine, no mapping activated';
-  const naming = { prefix: 'natively, without dm-crypt: ', ours: where, theirs: where, repetitions };
+  const naming = { prefix: 'natively, without dm-crypt: ', ours: where, theirs: where, repetitions, isWarm: false };
   const rows = [
     ...openingRows(bench, naming, { kind: underRootKey, ...contracts }),
     beyondRow(bench, naming, contracts.one),

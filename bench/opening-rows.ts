@@ -25,12 +25,21 @@ export interface Place {
   readonly ours: string;
   readonly theirs: string;
   readonly repetitions: number;
+  /** Both sides have opened volumes there before. */
+  readonly isWarm: boolean;
 }
 
 type Given = Omit<Row, 'name' | 'calls' | 'repetitions'>;
 export const rowIn =
-  ({ prefix, repetitions }: Place) =>
-  (name: string, rest: Given): Row => ({ name: `${prefix}${name}`, repetitions, calls: 1, reported: true, ...rest });
+  ({ prefix, repetitions, isWarm }: Place) =>
+  (name: string, rest: Given): Row => ({
+    name: `${prefix}${name}`,
+    repetitions,
+    isWarm,
+    calls: 1,
+    reported: true,
+    ...rest,
+  });
 
 /** One volume, and many. */
 export const openingRows = (

@@ -6,7 +6,8 @@ import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
 import { type HandOver, handOverPath } from '../keyd/hand-over.ts';
 import { readHandOver } from '../keyd/read-hand-over.ts';
-import type { AskSocket, Host, Notify, ServeSocket } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { AskSocket, Notify, ServeSocket } from '../service-ports.ts';
 import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 

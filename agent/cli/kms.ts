@@ -1,6 +1,7 @@
 /** `triseed kms`: root keys for their owner, and a local key service to try them with. */
 import { Command } from 'commander';
-import type { Calendar, Host, OpenLineFile, SendHttp, ServeHttp } from '../ports.ts';
+import type { Host, SendHttp } from '../ports.ts';
+import type { Calendar, OpenLineFile, ServeHttp } from '../service-ports.ts';
 import type { CommandIo } from './io.ts';
 import { policiesCommand, ringCommand } from './kms-instance.ts';
 import { keyCommand } from './kms-key.ts';

@@ -12,7 +12,8 @@ import { cursorPath, switchedOffPath } from '../logging/places.ts';
 import { openForLogging } from '../logging/read-logging.ts';
 import { type LoggingSettings, loggingSettings, patienceMs, wipeSettings } from '../logging/settings.ts';
 import { type MessageName, messages, textOf } from '../messages.ts';
-import type { Connections, FollowJournal, Host, SendHttp } from '../ports.ts';
+import type { Host, SendHttp } from '../ports.ts';
+import type { Connections, FollowJournal } from '../service-ports.ts';
 import { defaultConfiguration } from './default-configuration.ts';
 import type { CommandIo } from './io.ts';
 

@@ -3,7 +3,8 @@ import { Command } from 'commander';
 import { AgentError } from '../errors.ts';
 import { expiryMaxBytes, parseExpiry } from '../notices/expiry-file.ts';
 import { runNotices } from '../notices/run.ts';
-import type { Calendar, Host } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { Calendar } from '../service-ports.ts';
 
 export interface NoticesContext {
   readonly plainHost: () => Promise<Host>;

@@ -1,7 +1,8 @@
 /** The command tree of `triseed`. Each group is loaded when it is asked for: a boot does not pay for the authoring commands. */
 import { Command } from 'commander';
 import type { AgentConfiguration } from '../configuration.ts';
-import type { AskSocket, Calendar, Connections, FollowJournal, Host, Notify, ServeSocket } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { AskSocket, Calendar, Connections, FollowJournal, Notify, ServeSocket } from '../service-ports.ts';
 import type { CommandIo } from './io.ts';
 import type { KmsExtra } from './kms.ts';
 import type { LoggingContext } from './logging.ts';

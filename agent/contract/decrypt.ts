@@ -30,11 +30,8 @@ const weakBelowBytes = 16;
 /** The contract key as it is, or its PEM text; null opens contracts without tokens only. */
 export type ContractKey = KeyObject | Secret | null;
 
-const keyOf = (key: ContractKey): KeyObject | null => {
-  const object = key instanceof Secret ? parsePrivateKey(key, 'the contract key') : key;
-  if (object !== null) assertImplicitRejection(object);
-  return object;
-};
+const keyOf = (key: ContractKey): KeyObject | null =>
+  key instanceof Secret ? parsePrivateKey(key, 'the contract key') : key;
 
 const weakness = (ground: ParsedGround, name: string, length: number): Finding =>
   finding('PASSPHRASE_WEAK', ground, [name], {
@@ -154,6 +151,7 @@ const attestationOf = (delivered: DeliveredContract, attempt: Attempt): OpenedTe
  */
 export const decryptContract = (sealed: SealedContract, contractKey: ContractKey): OpenedContract => {
   const key = keyOf(contractKey);
+  if (key !== null) assertImplicitRejection(key);
   const delivered = required(readDelivered(sealed.bytes), 'the document is no contract');
   const { workload, env, attestationPublicKey } = tokensOf(delivered);
   const attempt = (token: string | null): Attempt =>
@@ -163,6 +161,19 @@ export const decryptContract = (sealed: SealedContract, contractKey: ContractKey
     env: attempt(env),
     attestationPublicKey: attempt(attestationPublicKey),
   });
+};
+
+/** While keys are derived. Where padding could be told from other errors, what came of the attempts is neither used nor told. */
+const requireImplicitRejection = async (
+  key: KeyObject | null,
+  attempts: Promise<readonly Attempt[]>,
+): Promise<void> => {
+  try {
+    if (key !== null) assertImplicitRejection(key);
+  } catch (error) {
+    for (const attempt of await attempts) attempt?.opened?.plaintext.wipe();
+    throw error;
+  }
 };
 
 /** `decryptContract` for a start of the guest: keys are derived in other threads, beside each other and beside what else is done. */
@@ -175,10 +186,8 @@ export const decryptContractAside = async (
   const tokens = tokensOf(delivered);
   const attempt = async (token: string | null): Promise<Attempt> =>
     token === null ? null : { opened: key === null ? null : await openTokenAside(token, key), hasKey: key !== null };
-  const [workload, env, attestationPublicKey] = await Promise.all([
-    attempt(tokens.workload),
-    attempt(tokens.env),
-    attempt(tokens.attestationPublicKey),
-  ]);
+  const attempts = Promise.all([attempt(tokens.workload), attempt(tokens.env), attempt(tokens.attestationPublicKey)]);
+  await requireImplicitRejection(key, attempts);
+  const [workload, env, attestationPublicKey] = await attempts;
   return assemble(sealed, delivered, { workload, env, attestationPublicKey });
 };

@@ -2,7 +2,7 @@
  * What a person may do to the local service beside the API: move its clock, script faults, set rules of the account. Only from the same machine
  * and not from a web page: a browser sends Origin, or the name of the page's own site as Host.
  */
-import type { ServerRequest } from '../ports.ts';
+import type { ServerRequest } from '../service-ports.ts';
 import { type Fault, parseFaults } from './faults.ts';
 import { INSTANCE_POLICIES } from './instance-policies.ts';
 import { dateOf } from './key-record.ts';

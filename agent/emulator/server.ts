@@ -1,6 +1,7 @@
 /** Starts the local key service: store, API keys, listening socket. */
 import { AgentError } from '../errors.ts';
-import type { Calendar, Host, RunningServer, ServeHttp } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { Calendar, RunningServer, ServeHttp } from '../service-ports.ts';
 import type { Role } from './access.ts';
 import type { Fault } from './faults.ts';
 import type { Naming } from './key-record.ts';

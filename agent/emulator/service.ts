@@ -2,7 +2,8 @@
  * The local key service: one request in, one reply out. The same function answers tests in the same process and the
  * real server. Time is the machine's wall clock plus an offset that the user can move.
  */
-import type { Host, ServerReply, ServerRequest } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { ServerReply, ServerRequest } from '../service-ports.ts';
 import { tokenAnswer } from './access.ts';
 import { answerAdmin } from './admin.ts';
 import { type Caller, identify, roleProblem } from './authorize.ts';

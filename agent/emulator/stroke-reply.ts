@@ -1,5 +1,5 @@
 /** What a scripted fault answers instead of the service. Pure. */
-import type { ServerReply } from '../ports.ts';
+import type { ServerReply } from '../service-ports.ts';
 import type { Stroke } from './faults.ts';
 import { bareBody, isReasonCode, REASONS, reasonBody } from './reasons.ts';
 

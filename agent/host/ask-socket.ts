@@ -1,7 +1,7 @@
 /** One question to a service of this machine over a stream socket with a path, unix(7). */
 import { createConnection } from 'node:net';
 import { AgentError } from '../errors.ts';
-import type { AskSocket } from '../ports.ts';
+import type { AskSocket } from '../service-ports.ts';
 
 export const askSocket: AskSocket = (path, question, { timeoutMs, maxAnswerBytes }) =>
   new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import type { ConnectionFailure, Connections, TlsDelivery } from '../ports.ts';
+import type { ConnectionFailure, Connections, TlsDelivery } from '../service-ports.ts';
 
 /**
  * How long a server may take to object to our certificate once it has everything: a few round trips, which the handshake has

@@ -1,7 +1,7 @@
 /** The journal of this boot as it grows, through journalctl(1). */
 import { execa } from 'execa';
 import { AgentError } from '../errors.ts';
-import type { FollowJournal } from '../ports.ts';
+import type { FollowJournal } from '../service-ports.ts';
 
 const program = '/usr/bin/journalctl';
 /** After a stop: what has been written so far is still read. */

@@ -2,7 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { ServeHttp, ServerOptions, ServerReply } from '../ports.ts';
+import type { ServeHttp, ServerOptions, ServerReply } from '../service-ports.ts';
 import { createServer } from './node-http.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;

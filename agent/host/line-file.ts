@@ -1,7 +1,7 @@
 /** Files that only grow: audit events. open(2) with O_APPEND, so that a rotated or shared file is not overwritten. */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
-import type { OpenLineFile } from '../ports.ts';
+import type { OpenLineFile } from '../service-ports.ts';
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
 

@@ -3,7 +3,7 @@
  * process, so the unit needs `NotifyAccess=all`.
  */
 import { execa } from 'execa';
-import type { Notify, ServiceReport } from '../ports.ts';
+import type { Notify, ServiceReport } from '../service-ports.ts';
 
 const program = '/usr/bin/systemd-notify';
 const timeoutMs = 5_000;

@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { AgentError } from '../errors.ts';
-import type { ServeSocket } from '../ports.ts';
+import type { ServeSocket } from '../service-ports.ts';
 
 const atOnce = 8;
 const answersASecond = 50;

@@ -21,8 +21,9 @@ export interface Observer {
   finish(): Promise<void>;
 }
 
-/** Files change with the state and with finished polls, not with every tick. */
-const isWorthWriting = (effects: readonly Effect[]): boolean => effects.some(({ kind }) => kind !== 'schedule');
+/** Files change with the state and with finished polls; a tick that starts polls would write the same once more. */
+const isWorthWriting = (effects: readonly Effect[]): boolean =>
+  effects.some(({ kind }) => kind !== 'schedule' && kind !== 'poll');
 /** The recording is written when something was said or done that somebody may want to understand. */
 const isWorthKeeping = (effects: readonly Effect[]): boolean =>
   effects.some(({ kind }) => ['message', 'rewrap', 'store', 'revoke', 'end'].includes(kind));

@@ -6,7 +6,8 @@
  */
 import { AgentError, reasonOf } from '../errors.ts';
 import { withinTime } from '../kms/time-limit.ts';
-import type { AskSocket, Command, Host } from '../ports.ts';
+import type { Command, Host } from '../ports.ts';
+import type { AskSocket } from '../service-ports.ts';
 import type { HandedVolume, HandOver } from './hand-over.ts';
 import { verbSocket } from './places.ts';
 import { readKept } from './read-hand-over.ts';

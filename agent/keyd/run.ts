@@ -1,5 +1,6 @@
 import { reasonOf } from '../errors.ts';
-import type { AskSocket, Host, Notify, ServeSocket } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { AskSocket, Notify, ServeSocket } from '../service-ports.ts';
 import { type Errands, errands } from './errands.ts';
 import { type HandOver, polledKeys, watchConfigurationOf } from './hand-over.ts';
 import { prepare, step } from './machine.ts';

@@ -13,7 +13,8 @@
  */
 import type { LegacyProfile } from '../configuration.ts';
 import { AgentError, reasonOf } from '../errors.ts';
-import type { AskSocket, Host } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { AskSocket } from '../service-ports.ts';
 import { storeSeed } from '../volumes/store-seed.ts';
 import type { ProtectedVolume } from '../volumes/stored-seed.ts';
 import type { HandOver } from './hand-over.ts';

@@ -3,7 +3,8 @@
  * which is read no further until the service takes it.
  */
 import { retryDelayMs } from '../kms/retry.ts';
-import type { FollowJournal, Host } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { FollowJournal } from '../service-ports.ts';
 import { type JournalRecord, journalRecord } from './log-router.ts';
 import { type LogService, type SentSingles, sendSingles } from './send-singles.ts';
 import { type ToldSeldom, toldSeldom } from './told-seldom.ts';

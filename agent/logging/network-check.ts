@@ -3,7 +3,8 @@
  * are not asked: a volume's own kmsTimeout bounds that, and its messages say more.
  */
 import { AgentError } from '../errors.ts';
-import type { Connections, Host } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { Connections } from '../service-ports.ts';
 import type { LoggingSettings, LogTarget } from './settings.ts';
 import { type Attempt, untilReady } from './until-ready.ts';
 

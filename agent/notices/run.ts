@@ -3,7 +3,8 @@
  * comes again, and when it goes ahead, it counts up every time it has missed. So the schedule is made anew whenever wall
  * clock and monotonic clock part, and there is a limit on the monotonic clock beside it.
  */
-import type { Calendar, Host } from '../ports.ts';
+import type { Host } from '../ports.ts';
+import type { Calendar } from '../service-ports.ts';
 import type { Ends } from './expiry-file.ts';
 import { hourly, type Notice, noticesAtStart, noticesDue, shownDate, shownLeft } from './schedule.ts';
 

@@ -79,11 +79,28 @@ export const seedSource = (host: Host, volume: ContractVolume, { settings, start
     obtainSeed(host, backends, { volume: key, stored, hasAlternative, kmsTimeoutMinutes, startedAtMs, crns });
 };
 
-const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
-  await awaitDisk(host, volume, settings.volumes);
-  // A disk that has just come shows its partitions only when the kernel and udev are done with it.
-  await Promise.all([host.run(settleDevices()), volume.kms.length > 0 ? host.preload?.('requests') : undefined]);
+/** There as long as udev has events to work on (systemd, src/libudev/libudev-queue.c). */
+const udevQueue = '/run/udev/queue';
+
+/**
+ * A disk that has just come shows its partitions only when the kernel and udev are done with it. One with both partitions of a
+ * volume, while udev has nothing to do, has come before; whoever writes a table waits for udev once more.
+ */
+const isSettled = async ({ files }: Host, { partitions }: DiskEntry): Promise<boolean> =>
+  partitions.length >= 2 && (await files.read(udevQueue, 64).catch(() => 'unknown')) === null;
+
+const settledDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
   const disk = await awaitDisk(host, volume, settings.volumes);
+  if (await isSettled(host, disk)) return disk;
+  await host.run(settleDevices());
+  return awaitDisk(host, volume, settings.volumes);
+};
+
+const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
+  const [disk] = await Promise.all([
+    settledDisk(host, volume, settings),
+    volume.kms.length > 0 ? host.preload?.('requests') : undefined,
+  ]);
   const { path, holders, mountPoints } = disk;
   if (disk.readOnly) throw new AgentError('VOLUME_DISK_READ_ONLY', { volume: volume.key, path });
   const by = [...holders, ...mountPoints].join(', ');

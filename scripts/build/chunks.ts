@@ -5,6 +5,7 @@
 import { basename } from 'node:path';
 import { buildSync, type Metafile, transformSync } from 'esbuild';
 import { bundleOptions } from '../bundle.ts';
+import type { ChunksToWarm } from './warm-up.ts';
 
 export interface Chunk {
   readonly name: string;
@@ -33,12 +34,15 @@ const asScript = (name: string, text: string): Chunk => {
   return { name, text: `(function(${parameters}){${code}})` };
 };
 
+const messageTable = 'agent/messages.ts';
+const startsPrograms = 'agent/host/exec.ts';
+
 /** What a boot loads beside triseed.mjs, some of it on demand. */
 const ofBoot: ReadonlySet<string | undefined> = new Set([
+  startsPrograms,
   'agent/cli/boot.ts',
   'agent/configuration-parse.ts',
   'agent/errors.ts',
-  'agent/host/exec.ts',
   'agent/host/files.ts',
   'agent/host/host.ts',
   'agent/host/http.ts',
@@ -56,6 +60,22 @@ export const chunksOfBoot = ({ outputs }: Metafile): readonly string[] => {
   };
   for (const [path, { entryPoint }] of Object.entries(outputs)) if (ofBoot.has(entryPoint)) add(path);
   return [...found].sort();
+};
+
+/** What a boot loads, for `warmUp`. */
+export const chunksToWarm = (metafile: Metafile): ChunksToWarm => {
+  const [path] = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === startsPrograms) ?? [];
+  if (path === undefined) throw new Error(`no chunk is ${startsPrograms}`);
+  const inputsOf = (name: string): readonly string[] =>
+    Object.entries(metafile.outputs).flatMap(([output, { inputs }]) =>
+      basename(output) === name ? Object.keys(inputs) : [],
+    );
+  const isTableOrLibrary = (name: string): boolean =>
+    inputsOf(name).some((input) => input === messageTable || !input.startsWith('agent/'));
+  const ofThis = chunksOfBoot(metafile);
+  const whole = ofThis.filter((name) => !isTableOrLibrary(name));
+  const besides = ofThis.filter(isTableOrLibrary);
+  return { programs: basename(path), whole, besides };
 };
 
 export const makeChunks = (): Chunks => {

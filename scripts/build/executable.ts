@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundleOptions } from '../bundle.ts';
-import { type Chunks, chunksOfBoot, makeChunks } from './chunks.ts';
+import { type Chunks, chunksToWarm, makeChunks } from './chunks.ts';
 import { runTool } from './run-tool.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -28,7 +28,13 @@ const seaConfiguration = {
   useCodeCache: true,
   disableExperimentalSEAWarning: true,
   // No debugger by signal; no way to a prototype through data; node:sqlite, of the local key service, calls itself experimental.
-  execArgv: ['--disable-sigusr1', '--disable-proto=delete', '--disable-warning=ExperimentalWarning'],
+  // One thread beside the program for V8: three more are started and paid for, and commands end before they help.
+  execArgv: [
+    '--disable-sigusr1',
+    '--disable-proto=delete',
+    '--disable-warning=ExperimentalWarning',
+    '--v8-pool-size=1',
+  ],
   // NODE_OPTIONS does not count.
   execArgvExtension: 'none',
 };
@@ -49,7 +55,7 @@ const makeMainScript = (): Uint8Array => {
 const makeAssets = (node: string, folder: string, { chunks, metafile }: Chunks): Readonly<Record<string, string>> => {
   mkdirSync(join(folder, 'chunks'));
   for (const { name, text } of chunks) writeFileSync(join(folder, 'chunks', name), text);
-  warmUp(node, join(folder, 'chunks'), chunksOfBoot(metafile));
+  warmUp(node, join(folder, 'chunks'), chunksToWarm(metafile));
   const names = chunks.flatMap(({ name }) => [name, `${name}.cache`]);
   return Object.fromEntries(names.map((name) => [name, `chunks/${name}`]));
 };

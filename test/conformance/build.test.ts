@@ -21,8 +21,8 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { parseConfiguration } from '../../agent/configuration-parse.ts';
-import { chunksOfBoot, makeChunks } from '../../scripts/build/chunks.ts';
-import { warmUp } from '../../scripts/build/warm-up.ts';
+import { chunksOfBoot, chunksToWarm, makeChunks } from '../../scripts/build/chunks.ts';
+import { type ChunksToWarm, warmUp } from '../../scripts/build/warm-up.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string };
@@ -105,7 +105,7 @@ t.test(
     const cachesWith = (flag: string): Record<string, string> => {
       const folder = mkdtempSync(join(scratch, 'caches-'));
       for (const { name, text } of chunks) writeFileSync(join(folder, name), text);
-      warmUp(process.execPath, folder, chunksOfBoot(metafile), [flag]);
+      warmUp(process.execPath, folder, chunksToWarm(metafile), [flag]);
       // The first 32 bytes tell the flags V8 was started with.
       const bodies = chunks.map(
         ({ name }) => [name, readFileSync(join(folder, `${name}.cache`)).subarray(32)] as const,
@@ -121,13 +121,13 @@ t.test('of chunks that only a boot loads the caches hold every function', async 
   const ofBoot = chunksOfBoot(metafile);
   const entry = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === 'agent/cli/boot.ts');
   t.ok(ofBoot.includes(basename(entry?.[0] ?? '')), 'the command itself is one of them');
-  const sizesWith = (whole: readonly string[]): Record<string, number> => {
+  const sizesWith = (wholes: Partial<ChunksToWarm>): Record<string, number> => {
     const folder = mkdtempSync(join(scratch, 'caches-'));
     for (const { name, text } of chunks) writeFileSync(join(folder, name), text);
-    warmUp(process.execPath, folder, whole);
+    warmUp(process.execPath, folder, { ...chunksToWarm(metafile), ...wholes });
     return Object.fromEntries(chunks.map(({ name }) => [name, statSync(join(folder, `${name}.cache`)).size]));
   };
-  const [usual, whole] = [sizesWith([]), sizesWith(ofBoot)];
+  const [usual, whole] = [sizesWith({ whole: [], besides: [] }), sizesWith({})];
   const grown = chunks.map(({ name }) => name).filter((name) => (whole[name] ?? 0) > (usual[name] ?? 0));
   t.ok(grown.length >= 5, grown.join(', '));
   t.strictSame(

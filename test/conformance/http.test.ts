@@ -5,8 +5,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { makeHttp } from '../../agent/host/http.ts';
 import { serveHttp } from '../../agent/host/http-server.ts';
-import type { HttpOutcome, ServerReply, ServerRequest } from '../../agent/ports.ts';
+import type { HttpOutcome } from '../../agent/ports.ts';
 import { Secret } from '../../agent/secret.ts';
+import type { ServerReply, ServerRequest } from '../../agent/service-ports.ts';
 import { blackHole } from './black-hole.ts';
 import { makeCa } from './key-service.ts';
 

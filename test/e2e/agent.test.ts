@@ -5,7 +5,6 @@
  *   node test/e2e/agent.test.ts [TEXT...]    only the stories whose name holds a TEXT; KEEP_GUESTS=1 keeps consoles and disks
  */
 import t, { type Test } from 'tap';
-import { limited } from '../../agent/volumes/take-turns.ts';
 import { changes, scenarios } from './cases/scenarios.ts';
 import { Stage } from './cases/stage.ts';
 import { badContracts, noContract } from './cases/stories/bad-input.ts';
@@ -77,6 +76,20 @@ for (const text of wanted)
   );
 const isWanted = ([name]: readonly [string, Story]): boolean =>
   wanted.length === 0 || wanted.some((text) => name.includes(text));
-const tell = ([name, story]: readonly [string, Story]) => t.test(name, { buffered: true }, (t) => story(t, stage));
+const untold = { patient: Object.entries(patient).filter(isWanted), busy: Object.entries(busy).filter(isWanted) };
+
+/** One story after the other, of the first kind that has one left. */
+const tell = async (...kinds: readonly (keyof typeof untold)[]): Promise<void> => {
+  for (;;) {
+    const next = kinds
+      .map((kind) => untold[kind])
+      .find(({ length }) => length > 0)
+      ?.shift();
+    if (next === undefined) return;
+    const [name, story] = next;
+    await t.test(name, { buffered: true }, (t) => story(t, stage));
+  }
+};
 // Two at a time of each kind: a guest that has something to do takes a CPU, and the driver another to make and judge disks.
-await Promise.all([patient, busy].flatMap((kind) => Object.entries(kind).filter(isWanted).map(limited(tell, 2))));
+// When nobody waits any more, what is left is told four at a time: each waits now and then.
+await Promise.all([tell('patient', 'busy'), tell('patient', 'busy'), tell('busy'), tell('busy')]);

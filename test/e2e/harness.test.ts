@@ -105,7 +105,9 @@ t.test('disks, LUKS, restart, power off', { buffered: true }, async (t) => {
   t.equal(await guest.waitForExit(60_000), 'restarting');
   t.strictSame(processesOf(guest.session), []);
   guest.start();
-  await guest.check(`udevadm settle; ${open}; mount /dev/mapper/data /mnt/data`, { input: 'passphrase' });
+  // The shell may be there before udev has been told of any disk.
+  await guest.ready();
+  await guest.check(`${open}; mount /dev/mapper/data /mnt/data`, { input: 'passphrase' });
   t.equal(await guest.check('cat /mnt/data/file'), 'kept\n');
   t.equal(await guest.powerOff(), 'poweredOff');
   t.equal(guest.boots, 2);

@@ -56,7 +56,7 @@ t.test('boots a sealed contract, and again', async (t) => {
   const disk = createDisk(scratch, { name: 'data', sizeBytes: 128 << 20, serial: 'data' });
   const guest = await stage.guest(scratch, {
     name: 'installed',
-    notices: true,
+    wholeStart: true,
     disks: [disk],
     volumes: [
       {

@@ -42,7 +42,7 @@ interface SourceFile {
 export const maxLines = 350;
 
 /**
- * Types whose values touch the world; host is all of them together (agent/ports.ts). ReadAt is not among them: it
+ * Types whose values touch the world (agent/ports.ts, agent/service-ports.ts). ReadAt is not among them: it
  * reads bytes that somebody else opened, a buffer as well as a device.
  */
 const ports = [

@@ -1,9 +1,10 @@
 // The main script of the executable: what is common to all commands. The agent's chunks are its assets.
 'use strict';
-// What lasts as long as the guest (agent/main.ts, agent/host/lasting.ts); what is compiled before it is asked stays. V8 takes no code cache that was made under other flags, and
-// what the daemon never calls need not be compiled.
-const [, , first, second] = process.argv;
-const isLean = first === 'keyd' || first === 'notices' || (first === 'logging' && second === 'forward');
+const { lasts } = require('../../../agent/long-lived.ts');
+
+// V8 takes no code cache that was made under other flags, and what a daemon never calls need not be compiled
+// (agent/host/lasting.ts): what is compiled before it is asked stays.
+const isLean = lasts(process.argv.slice(2));
 if (isLean) {
   const { setFlagsFromString } = require('node:v8');
   for (const flag of ['--no-opt', '--no-sparkplug', '--no-maglev']) setFlagsFromString(flag);

@@ -1,7 +1,7 @@
 // node warm-up.cjs FOLDER [ARGUMENT …]: runs the agent whose chunks are in FOLDER with these arguments and keeps, beside each
-// chunk that was loaded, what V8 compiled of it then and before. Where nothing is run, the chunks that no run has loaded are
-// compiled, `--whole NAME …` with every function in them, and without arguments the others as far as V8 does at once: no
-// start has to look where their functions begin and end.
+// chunk that was loaded, what V8 compiled of it then and before; `--programs NAME` starts programs with the chunk NAME instead.
+// Where nothing is run, the chunks that no run has loaded are compiled, `--whole NAME …` with every function in them, and
+// without arguments the others as far as V8 does at once: no start has to look where their functions begin and end.
 'use strict';
 const { existsSync, readdirSync, readFileSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -49,6 +49,10 @@ if (first === undefined || first === '--whole') {
   for (const name of first === undefined ? readdirSync(folder) : names)
     if (name.endsWith('.mjs') && !existsSync(cacheOf(name)))
       compile(find(name).source, { filename: name }, first === '--whole');
+} else if (first === '--programs') {
+  const { runCommand } = chunkLoader(find, compile)(names[0]);
+  const commands = [{ program: '/bin/true' }, { program: '/bin/cat', stdin: 'text' }];
+  for (const command of commands) runCommand({ args: [], timeoutMs: 60_000, ...command });
 } else {
   process.argv.splice(1, process.argv.length, process.execPath, ...given);
   chunkLoader(find, compile)('triseed.mjs');

@@ -4,7 +4,7 @@ import { AgentError } from '../../../agent/errors.ts';
 import type { HandOver } from '../../../agent/keyd/hand-over.ts';
 import { parseRecording, type Recording, replay } from '../../../agent/keyd/recording.ts';
 import { runKeyDaemon } from '../../../agent/keyd/run.ts';
-import type { AskSocket, ServiceReport } from '../../../agent/ports.ts';
+import type { AskSocket, ServiceReport } from '../../../agent/service-ports.ts';
 import { settle } from '../../fakes/clock.ts';
 import {
   activeKey,

@@ -1,7 +1,9 @@
 /** What several cases share: a folder, a running key service with root keys in every state, the guest's pair, sealed contracts. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { switchedOffPath } from '../../../agent/logging/places.ts';
 import { createGuest, type Guest, type GuestOptions } from '../guest/guest.ts';
 import { createContractDisk, type Disk, openScratch, type Scratch } from '../guest/scratch.ts';
+import type { GuestFiles } from '../guest/tree.ts';
 import { contractText, Deployment, type VolumeText } from '../world/deployment.ts';
 import { KeyService, type RootKey } from '../world/key-service.ts';
 
@@ -20,8 +22,31 @@ export interface WrappedSeed {
   readonly seed3: string;
 }
 
+const systemUnits = '/etc/systemd/system';
+
 /** systemd.unit(5): a unit that is masked cannot be started. */
-const noNotices = { '/etc/systemd/system/triseed-notices.service': { linkTo: '/dev/null' } } as const;
+const masked = (unit: string): GuestFiles => ({ [`${systemUnits}/${unit}`]: { linkTo: '/dev/null' } });
+
+/** What the connectivity check leaves where remote logging is off, without the check. */
+const noConnectivityCheck: GuestFiles = {
+  [`${systemUnits}/triseed-network.service`]: `\
+[Unit]
+Before=triseed-logging.service triseed-boot.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=install -D --mode=0600 /dev/null ${switchedOffPath('/run/triseed')}
+`,
+};
+
+/** A start without the programs that few stories are about: each takes the guest's one processor for more than a second. */
+const shortStart = (remoteLogging: 'required' | 'off', wantedUnits: readonly string[]): GuestFiles => ({
+  ...(remoteLogging === 'off' ? noConnectivityCheck : {}),
+  ...Object.assign(
+    {},
+    ...['triseed-notices.service', 'triseed-verify.timer'].filter((unit) => !wantedUnits.includes(unit)).map(masked),
+  ),
+});
 
 export class Stage {
   readonly scratch: Scratch;
@@ -119,8 +144,8 @@ export class Stage {
       readonly remoteLogging?: 'required' | 'off';
       /** The guest knows the key service by this URL. */
       readonly serviceUrl?: string;
-      /** Whether it starts notices of expiry, too: one more program to load at the end of every start, which few stories are about. */
-      readonly notices?: boolean;
+      /** Whether connectivity is checked first, and notices of expiry and the hourly encryption check start, too. */
+      readonly wholeStart?: boolean;
       readonly options?: Partial<GuestOptions>;
     },
   ): Promise<Guest> {
@@ -142,7 +167,11 @@ export class Stage {
       limitSeconds: 720,
       memoryMiB: 1024,
       ...given.options,
-      files: { ...files, ...(given.notices === true ? {} : noNotices), ...given.options?.files },
+      files: {
+        ...files,
+        ...(given.wholeStart === true ? {} : shortStart(remoteLogging, given.options?.wantedUnits ?? [])),
+        ...given.options?.files,
+      },
     });
     this.#guests.push(guest);
     return guest;

@@ -220,6 +220,37 @@ t.test('metrics for the textfile collector', async (t) => {
   t.match(renderMetrics(odd), 'triseed_key_active{key="a\\"b\\\\c\\nd"} 1');
 });
 
+t.test('files are written when a poll ends, not when it begins', async (t) => {
+  const host = daemonHost();
+  const written: string[] = [];
+  const files: typeof host.files = {
+    ...host.files,
+    writeAtomically: async (path, bytes, mode) => {
+      written.push(path.replace('/run/triseed-keyd/', ''));
+      return host.files.writeAtomically(path, bytes, mode);
+    },
+  };
+  let state: State = prepare(configuration);
+  const seen = observer({ ...host, files }, { run: '/run/triseed', keys, begin: state });
+  const writtenAfter = async (event: Event): Promise<readonly string[]> => {
+    const answered = step(state, event);
+    state = answered.state;
+    written.length = 0;
+    await seen.seen(event, answered);
+    return [...written];
+  };
+  await writtenAfter({ kind: 'started', atMs: 0, kept: null });
+  const both = ['status.json', 'triseed.prom'];
+  t.strictSame(await writtenAfter(polled(100, 'key-1', active)), both);
+  t.strictSame(await writtenAfter(polled(200, 'key-2', active)), both);
+  const begun: Event = { kind: 'tick', atMs: 2 * minute };
+  t.ok(
+    step(state, begun).effects.some(({ kind }) => kind === 'poll'),
+    'this tick starts a poll',
+  );
+  t.strictSame(await writtenAfter(begun), []);
+});
+
 t.test('what cannot be written is told once, and everything else goes on', async (t) => {
   const host = daemonHost();
   const failing = { ...host, files: { ...host.files, writeAtomically: () => Promise.reject(new Error('ENOSPC')) } };

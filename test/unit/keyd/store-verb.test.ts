@@ -3,7 +3,8 @@ import t from 'tap';
 import type { HandOver } from '../../../agent/keyd/hand-over.ts';
 import { parseStoreAnswer, renderStoreAnswer, renderStoreRequest } from '../../../agent/keyd/store-request.ts';
 import { askToStore, storeAsAsked } from '../../../agent/keyd/store-verb.ts';
-import type { AskSocket, Host } from '../../../agent/ports.ts';
+import type { Host } from '../../../agent/ports.ts';
+import type { AskSocket } from '../../../agent/service-ports.ts';
 import { daemonHost, handedVolume, handOver } from './daemon-host.ts';
 
 const volume = handedVolume();

@@ -7,8 +7,8 @@ import { type ConfigurePorts, configureLogging } from '../../../agent/logging/co
 import { parseLogRouter } from '../../../agent/logging/log-router-file.ts';
 import { loggingPlaces } from '../../../agent/logging/places.ts';
 import type { LoggingSettings } from '../../../agent/logging/settings.ts';
-import type { Connections, TlsDelivery } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
+import type { Connections, TlsDelivery } from '../../../agent/service-ports.ts';
 import { manualClock } from '../../fakes/clock.ts';
 import { type FilesInMap, filesInMap } from '../../fakes/files-in-map.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';

@@ -2,8 +2,8 @@
 import t from 'tap';
 import { type ForwardPorts, forwardJournal } from '../../../agent/logging/forward.ts';
 import { ingestionUrl, journalRecord } from '../../../agent/logging/log-router.ts';
-import type { FollowJournal } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
+import type { FollowJournal } from '../../../agent/service-ports.ts';
 import { manualClock, settle } from '../../fakes/clock.ts';
 import { filesInMap } from '../../fakes/files-in-map.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';

@@ -9,8 +9,8 @@ import {
   targetsOf,
 } from '../../../agent/logging/network-check.ts';
 import type { LoggingSettings } from '../../../agent/logging/settings.ts';
-import type { ConnectionFailure, Connections } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
+import type { ConnectionFailure, Connections } from '../../../agent/service-ports.ts';
 import { manualClock } from '../../fakes/clock.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
 

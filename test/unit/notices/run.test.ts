@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { type NoticePorts, runNotices } from '../../../agent/notices/run.ts';
-import type { Calendar } from '../../../agent/ports.ts';
+import type { Calendar } from '../../../agent/service-ports.ts';
 import { type ManualClock, manualClock } from '../../fakes/clock.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
 

@@ -54,7 +54,7 @@ const circle = async (t: Test, stage: Stage): Promise<void> => {
     name: 'circle',
     volumes: keys.map((key) => volumeText(stage, made(key).volume)),
     disks: keys.flatMap((key) => made(key).disks),
-    notices: true,
+    wholeStart: true,
     pollSeconds,
   });
   guest.start();

@@ -3,10 +3,10 @@
  * shutdown, and that nothing starts when it does not take it.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { messages } from '../../../../agent/messages.ts';
+import { startIngestion } from '../../../fakes/cloud-logs.ts';
 import { Authority, type LogServer, type Pair, startLogServer } from '../../../fakes/log-server.ts';
 import type { Guest } from '../../guest/guest.ts';
 import { contractText } from '../../world/deployment.ts';
@@ -46,7 +46,7 @@ const guestWith = async (
     contract: contractFor(stage, logging),
     disks: made.disks,
     remoteLogging: 'required',
-    notices: true,
+    wholeStart: true,
     options: {
       memoryMiB: 512,
       // Gives the journal to its group, systemd-journald.service(8): the senders are not root.
@@ -239,39 +239,6 @@ export const noLogServer = async (t: Test, stage: Stage): Promise<void> => {
     t.strictSame(stackTraces(guest), [], name);
   }
   t.strictSame(all.server.records, [], 'nobody was told anything');
-};
-
-/** IBM Cloud Logs as its documentation describes it; the token service is the local one. */
-const startIngestion = async (
-  pair: Pair,
-): Promise<{ server: Server; port: number; taken: Record<string, unknown>[]; refuse(status: number): void }> => {
-  const taken: Record<string, unknown>[] = [];
-  let refusal = 0;
-  const server = createServer({ cert: pair.cert, key: pair.key }, (request, reply) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const known = request.method === 'POST' && request.url === '/logs/v1/singles';
-      const status = !known
-        ? 404
-        : !/^Bearer \S{20,}$/.test(request.headers.authorization ?? '')
-          ? 401
-          : refusal || 200;
-      if (status === 200) taken.push(...JSON.parse(Buffer.concat(chunks).toString('utf8')));
-      reply.writeHead(status).end();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return {
-    server,
-    port: address.port,
-    taken,
-    refuse: (status) => {
-      refusal = status;
-    },
-  };
 };
 
 export const cloudLogs = async (t: Test, stage: Stage): Promise<void> => {

@@ -108,7 +108,7 @@ export const noSecretAnywhere = async (t: Test, stage: Stage, keyName: string): 
     name: 'secrets',
     volumes: volumes.map((volume) => volumeText(stage, volume)),
     disks: made.flatMap(({ disks }) => disks),
-    notices: true,
+    wholeStart: true,
     pollSeconds: 3,
     options: {
       recordPrograms: recorded,

@@ -1,9 +1,11 @@
 /** Disks as sysfs shows them, and positioned reads and writes on them or on plain files. */
-import { constants, readdirSync, readFileSync } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { close, closeSync, constants, fstatSync, fsync, open, read, readdirSync, readFileSync, write } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { AgentError } from '../errors.ts';
 import type { BlockDevice, DiskEntry, Disks } from '../ports.ts';
 import { privateBuffer } from '../secret.ts';
+import { readingBeginningOnce } from './beginning.ts';
 
 /** sysfs counts in units of 512 bytes whatever the logical sector size (Documentation/ABI/stable/sysfs-block). */
 const sysfsSectorBytes = 512;
@@ -78,7 +80,7 @@ const diskEntry = async (name: string, mountInfo: string): Promise<DiskEntry> =>
 };
 
 const list: Disks['list'] = async (path) => {
-  const mountInfo = (await readText('/proc/self/mountinfo')) ?? '';
+  const mountInfo = textInMemory('/proc/self/mountinfo') ?? '';
   const isAsked = (name: string): boolean => path === undefined || path === `/dev/${name}`;
   const found = namesInMemory('/sys/block').filter((name) => !notADisk.test(name) && isAsked(name));
   return (await Promise.all(found.map((name) => diskEntry(name, mountInfo)))).filter((disk) => disk.sizeBytes > 0);
@@ -89,56 +91,66 @@ const failed = (what: 'read' | 'write', path: string, cause: unknown): AgentErro
   return new AgentError(what === 'read' ? 'FILE_UNREADABLE' : 'FILE_UNWRITABLE', { path, reason }, { cause });
 };
 
+const [openInThread, readInThread, writeInThread, syncInThread, closeInThread] = [
+  promisify(open),
+  promisify(read),
+  promisify(write),
+  promisify(fsync),
+  promisify(close),
+];
+
+/** What has moved `length` bytes by steps of at least one. Throws what `step` throws, and `failed` when a step moves none. */
+const inSteps = async (length: number, step: (done: number) => Promise<number>, ended: () => AgentError) => {
+  for (let done = 0; done < length; ) {
+    const moved = await step(done);
+    if (moved === 0) throw ended();
+    done += moved;
+  }
+};
+
 const openDevice: Disks['open'] = async (path, access) => {
   const mode = { read: constants.O_RDONLY, write: constants.O_RDWR, exclusive: constants.O_RDWR | constants.O_EXCL }[
     access
   ];
-  const handle = await open(path, mode).catch((cause: unknown) => {
-    throw failed('read', path, cause);
-  });
+  const throwFailed = (what: 'read' | 'write') => (cause: unknown) => {
+    throw failed(what, path, cause);
+  };
+  const descriptor = await openInThread(path, mode).catch(throwFailed('read'));
   // A block device reports size 0 to stat; sysfs, keyed by its device number, knows it.
-  const stat = await handle.stat();
+  const stat = fstatSync(descriptor);
   const number = `${(stat.rdev >> 8) & 0xfff}:${(stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00)}`;
   const sectors = stat.isBlockDevice() ? textInMemory(`/sys/dev/block/${number}/size`) : null;
   const sizeBytes = stat.isBlockDevice() ? Number(sectors ?? '0') * sysfsSectorBytes : stat.size;
+  const readAt: BlockDevice['read'] = async (offset, length) => {
+    if (offset < 0 || length < 0 || offset + length > sizeBytes) throw failed('read', path, 'beyond the end');
+    const bytes = privateBuffer(length);
+    const step = (done: number): Promise<number> =>
+      readInThread(descriptor, bytes, done, length - done, offset + done).then(
+        ({ bytesRead }) => bytesRead,
+        throwFailed('read'),
+      );
+    await inSteps(length, step, () => failed('read', path, 'ended early'));
+    return bytes;
+  };
   const device: BlockDevice = {
     path,
     sizeBytes,
-    read: async (offset, length) => {
-      if (offset < 0 || length < 0 || offset + length > sizeBytes) throw failed('read', path, 'beyond the end');
-      const bytes = privateBuffer(length);
-      let done = 0;
-      while (done < length) {
-        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch((cause: unknown) => {
-          throw failed('read', path, cause);
-        });
-        if (bytesRead === 0) throw failed('read', path, 'ended early');
-        done += bytesRead;
-      }
-      return bytes;
-    },
+    read: access === 'read' ? readingBeginningOnce(readAt, sizeBytes) : readAt,
     write: async (offset, bytes) => {
       if (offset < 0 || offset + bytes.length > sizeBytes) throw failed('write', path, 'beyond the end');
-      let done = 0;
-      while (done < bytes.length) {
-        const { bytesWritten } = await handle
-          .write(bytes, done, bytes.length - done, offset + done)
-          .catch((cause: unknown) => {
-            throw failed('write', path, cause);
-          });
-        if (bytesWritten === 0) throw failed('write', path, 'nothing was written');
-        done += bytesWritten;
-      }
+      const step = (done: number): Promise<number> =>
+        writeInThread(descriptor, bytes, done, bytes.length - done, offset + done).then(
+          ({ bytesWritten }) => bytesWritten,
+          throwFailed('write'),
+        );
+      await inSteps(bytes.length, step, () => failed('write', path, 'nothing was written'));
     },
-    flush: async () => {
-      await handle.sync().catch((cause: unknown) => {
-        throw failed('write', path, cause);
-      });
+    flush: () => syncInThread(descriptor).catch(throwFailed('write')),
+    close: async () => {
+      // What was written may still have to reach the disk; of one that was only read nothing is left to do.
+      if (access === 'read') closeSync(descriptor);
+      else await closeInThread(descriptor).catch(throwFailed('write'));
     },
-    close: () =>
-      handle.close().catch((cause: unknown) => {
-        throw failed(access === 'read' ? 'read' : 'write', path, cause);
-      }),
   };
   return device;
 };

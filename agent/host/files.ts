@@ -1,12 +1,37 @@
-/** Files and folders. Writes are atomic or exclusive; nothing follows a link it was not asked to follow. */
-import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, realpath, rename, rm, statfs } from 'node:fs/promises';
+/**
+ * Files and folders. Writes are atomic or exclusive; nothing follows a link it was not asked to follow.
+ *
+ * The files are small and most of them in memory: handing a step to another thread and hearing back costs more than the step, and a boot
+ * takes hundreds. Only what waits for a disk to have written is left to one.
+ */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { AgentError } from '../errors.ts';
 import type { Files } from '../ports.ts';
 
 /** statfs(2) magic numbers of file systems that live in memory. */
 const inMemoryTypes = new Set([0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */]);
+const livesInMemory = (path: string): boolean => inMemoryTypes.has(statfsSync(path).type >>> 0);
 
 const reasonOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
@@ -16,17 +41,23 @@ const unreadable = (path: string, reason: string, cause?: unknown): AgentError =
 const unwritable = (path: string, error: unknown): AgentError =>
   new AgentError('FILE_UNWRITABLE', { path, reason: reasonOf(error) }, { cause: error });
 
+const fsyncInThread = promisify(fsync);
+/** fsync(2) of an open file or folder at `path`. Behind a file system in memory there is nothing to flush to. */
+const flush = async (descriptor: number, path: string): Promise<void> => {
+  if (!livesInMemory(path)) await fsyncInThread(descriptor);
+};
+
 const read: Files['read'] = async (path, maxBytes) => {
   try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      if (!(await handle.stat()).isFile()) throw unreadable(path, 'not a regular file');
+      if (!fstatSync(descriptor).isFile()) throw unreadable(path, 'not a regular file');
       // Read to the end rather than to the size: files of /proc and /sys say they are empty.
       const chunks: Buffer[] = [];
       let total = 0;
       for (;;) {
         const chunk = Buffer.from(new ArrayBuffer(Math.min(65_536, maxBytes + 1 - total)));
-        const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+        const bytesRead = readSync(descriptor, chunk, 0, chunk.length, null);
         if (bytesRead === 0) break;
         total += bytesRead;
         if (total > maxBytes) throw new AgentError('FILE_TOO_LARGE', { path, limitBytes: maxBytes });
@@ -34,7 +65,7 @@ const read: Files['read'] = async (path, maxBytes) => {
       }
       return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
     } finally {
-      await handle.close();
+      closeSync(descriptor);
     }
   } catch (error) {
     if (isAbsent(error)) return null;
@@ -46,14 +77,14 @@ const read: Files['read'] = async (path, maxBytes) => {
 /** The bytes are on the disk; the file's name is when its folder is flushed, fsync(2). */
 const create = async (path: string, bytes: Uint8Array, mode: number): Promise<void> => {
   try {
-    const handle = await open(path, 'wx', mode);
+    const descriptor = openSync(path, 'wx', mode);
     try {
-      await handle.writeFile(bytes);
+      writeFileSync(descriptor, bytes);
       // The umask of this process is for secrets; a file gets the mode that was asked for, once it is whole.
-      await handle.chmod(mode);
-      await handle.sync();
+      fchmodSync(descriptor, mode);
+      await flush(descriptor, path);
     } finally {
-      await handle.close();
+      closeSync(descriptor);
     }
   } catch (error) {
     throw unwritable(path, error);
@@ -61,11 +92,11 @@ const create = async (path: string, bytes: Uint8Array, mode: number): Promise<vo
 };
 
 const syncFolder = async (path: string): Promise<void> => {
-  const handle = await open(path, 'r');
+  const descriptor = openSync(path, 'r');
   try {
-    await handle.sync();
+    await flush(descriptor, path);
   } finally {
-    await handle.close();
+    closeSync(descriptor);
   }
 };
 
@@ -81,12 +112,12 @@ const writeNew: Files['writeNew'] = async (path, bytes, mode) => {
 const writeAtomically: Files['writeAtomically'] = async (path, bytes, mode) => {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`);
   try {
-    await rm(temporary, { force: true });
+    rmSync(temporary, { force: true });
     await create(temporary, bytes, mode);
-    await rename(temporary, path);
+    renameSync(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { force: true });
+    rmSync(temporary, { force: true });
     if (error instanceof AgentError) throw new AgentError('FILE_UNWRITABLE', { path, reason: reasonOf(error.cause) });
     throw unwritable(path, error);
   }
@@ -94,19 +125,19 @@ const writeAtomically: Files['writeAtomically'] = async (path, bytes, mode) => {
 
 const writeSparse: Files['writeSparse'] = async (path, sizeBytes, pieces, mode) => {
   try {
-    const handle = await open(path, 'wx', mode);
+    const descriptor = openSync(path, 'wx', mode);
     try {
-      await handle.truncate(sizeBytes);
+      ftruncateSync(descriptor, sizeBytes);
       for (const { offset, bytes } of pieces) {
         // A full file system takes the part that fits and only refuses what comes then, write(2).
         for (let done = 0; done < bytes.length; ) {
-          const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done);
+          const bytesWritten = writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
           if (bytesWritten === 0) throw new Error('nothing was written');
           done += bytesWritten;
         }
       }
     } finally {
-      await handle.close();
+      closeSync(descriptor);
     }
   } catch (error) {
     throw unwritable(path, error);
@@ -115,7 +146,7 @@ const writeSparse: Files['writeSparse'] = async (path, sizeBytes, pieces, mode) 
 
 const kind: Files['kind'] = async (path) => {
   try {
-    const found = await lstat(path);
+    const found = lstatSync(path);
     if (found.isFile()) return 'file';
     if (found.isDirectory()) return 'folder';
     return found.isSymbolicLink() ? 'link' : 'other';
@@ -133,17 +164,17 @@ export const files: Files = {
   kind,
   makeFolder: async (path, mode) => {
     try {
-      const first = await mkdir(path, { recursive: true, mode });
+      const first = mkdirSync(path, { recursive: true, mode });
       // The umask of this process is for secrets; a folder gets the mode that was asked for, on every level that is new.
       for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made))
-        await chmod(made, mode);
+        chmodSync(made, mode);
     } catch (error) {
       throw unwritable(path, error);
     }
   },
   list: async (path) => {
     try {
-      return (await readdir(path)).sort();
+      return readdirSync(path).sort();
     } catch (error) {
       if (isAbsent(error)) return [];
       throw unreadable(path, reasonOf(error), error);
@@ -151,21 +182,21 @@ export const files: Files = {
   },
   isExecutable: async (path) => {
     try {
-      return ((await lstat(path)).mode & constants.S_IXUSR) !== 0;
+      return (lstatSync(path).mode & constants.S_IXUSR) !== 0;
     } catch (error) {
       throw unreadable(path, reasonOf(error), error);
     }
   },
   remove: async (path) => {
     try {
-      await rm(path, { force: true });
+      rmSync(path, { force: true });
     } catch (error) {
       throw unwritable(path, error);
     }
   },
   resolve: async (path) => {
     try {
-      return await realpath(path);
+      return realpathSync.native(path);
     } catch (error) {
       if (isAbsent(error)) return null;
       throw unreadable(path, reasonOf(error), error);
@@ -173,7 +204,7 @@ export const files: Files = {
   },
   isInMemory: async (path) => {
     try {
-      return inMemoryTypes.has((await statfs(path)).type >>> 0);
+      return livesInMemory(path);
     } catch (error) {
       throw unreadable(path, reasonOf(error), error);
     }

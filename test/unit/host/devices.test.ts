@@ -1,10 +1,11 @@
 /** Positioned reads and writes, locks, journal lines, power and standard streams, each over the real thing. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { hasCode } from '../../../agent/errors.ts';
+import { readingBeginningOnce } from '../../../agent/host/beginning.ts';
 import { disks } from '../../../agent/host/disks.ts';
 import { stderrJournal } from '../../../agent/host/journal.ts';
 import { locks } from '../../../agent/host/locks.ts';
@@ -44,6 +45,48 @@ t.test('a device is read and written at offsets, never beyond its end', async (t
   t.ok(hasCode(await readOnly.write(0, Buffer.from('x')).catch((e) => e), 'FILE_UNWRITABLE'), 'opened for reading');
   await readOnly.close();
   t.ok(hasCode(await disks.open(join(path, 'none'), 'read').catch((e) => e), 'FILE_UNREADABLE'));
+});
+
+t.test('who only looks at a device sees one beginning, whatever it answers the second time', async (t) => {
+  const path = join(t.testdir({ disk: Buffer.alloc(70_000, 'a').toString() }), 'disk');
+  const descriptor = openSync(path, 'r+');
+  const look = await disks.open(path, 'read');
+  const change = await disks.open(path, 'write');
+  const text = async (device: typeof look, offset: number): Promise<string> =>
+    (await device.read(offset, 2)).toString();
+  t.equal(await text(look, 40_000), 'aa');
+  writeSync(descriptor, Buffer.alloc(70_000, 'b'), 0, 70_000, 0);
+  t.equal(await text(look, 0), 'aa', 'what was not asked for yet, too');
+  t.equal(await text(look, 65_534), 'aa', 'to the end of the beginning');
+  (await look.read(0, 16)).fill(0);
+  t.equal(await text(look, 0), 'aa', 'each answer is the own of who asked');
+  t.equal(await text(look, 65_535), 'bb', 'what reaches beyond it is read as it is');
+  t.equal(await text(look, 69_998), 'bb');
+  t.equal(await text(change, 0), 'bb', 'who writes sees what is there');
+  const again = await disks.open(path, 'read');
+  t.equal(await text(again, 0), 'bb', 'the next look is a new one');
+  for (const device of [look, change, again]) await device.close();
+  closeSync(descriptor);
+});
+
+t.test('a bad sector in the beginning of a device hides nothing but itself', async (t) => {
+  const bad = 8192;
+  const content = Buffer.from(Array.from({ length: 20_000 }, (_, at) => at % 251));
+  const read = async (offset: number, length: number): Promise<Buffer> => {
+    if (offset <= bad && bad < offset + length) throw new Error('EIO');
+    return Buffer.from(content.subarray(offset, offset + length));
+  };
+  const look = readingBeginningOnce(read, content.length);
+  for (const [offset, length] of [
+    [0, 4096],
+    [4096, 4096],
+    [bad + 1, 5000],
+    [19_999, 1],
+  ] as const)
+    t.strictSame(await look(offset, length), content.subarray(offset, offset + length), `${offset}`);
+  for (const offset of [bad, bad - 100]) await t.rejects(look(offset, 512), /EIO/, `${offset}`);
+  const short = readingBeginningOnce(read, 100);
+  t.strictSame(await short(90, 10), content.subarray(90, 100), 'a device shorter than a beginning');
 });
 
 t.test('the disks of this machine, without stacked and memory-backed ones', async (t) => {

@@ -71,7 +71,7 @@ const obtainContract = async (
   host.journal.note('hpcr-contract', `contract read from ${sealed.source}`);
   const key = await readContractKey(host, keyPath);
   try {
-    const [opened] = await Promise.all([decryptContractAside(sealed, key), host.preload?.('programs')]);
+    const [opened] = await Promise.all([decryptContractAside(sealed, key), host.preload?.()]);
     const verified = verifyContract(opened, { trustedSigners, at });
     const { signer } = verified;
     host.journal.note('hpcr-signature', signer === null ? 'not signed' : `signed by key ${signer.fingerprint}`);

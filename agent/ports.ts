@@ -178,8 +178,8 @@ export interface Locks {
   acquire(name: string): Promise<{ release(): Promise<void> } | null>;
 }
 
-/** Loads what the first program or the first request over https would load, and asks nobody: while something else is awaited. */
-export type Preload = (what: 'programs' | 'requests') => Promise<void>;
+/** Loads what the first program and the first request over https would load, and asks nobody: while something else is awaited. */
+export type Preload = () => Promise<void>;
 
 export interface Host {
   readonly locks: Locks;

@@ -80,7 +80,15 @@ export const openingRows = (
   ];
 };
 
-/** What is the agent's own. */
+/** Throws an Error for a part that the script did not report: a difference with nothing taken off looks like a measurement, too. */
+const sumOf = (parts: ReadonlyMap<string, number>, names: readonly string[]): number =>
+  names.reduce((sum, name) => {
+    const ms = parts.get(name);
+    if (ms === undefined || !(ms > 0)) throw new Error(`open-by-hand.sh did not say what ${name} took`);
+    return sum + ms;
+  }, 0);
+
+/** What is the agent's own: a difference of two runs, which in a single repetition on a busy machine may be anything. */
 export const beyondRow = (bench: Bench, place: Place, one: Contract): Row => {
   let others = 0;
   return rowIn(place)('boot, beyond cryptsetup, key service and mount', {
@@ -89,9 +97,8 @@ export const beyondRow = (bench: Bench, place: Place, one: Contract): Row => {
     limit: { subject: 150 },
     measured: async () => {
       const { parts } = await bench.byHand(one);
-      const shared = ['key-service', 'cryptsetup', 'mount'].map((name) => parts.get(name) ?? 0);
-      others = (parts.get('contract') ?? 0) + (parts.get('keyfile') ?? 0);
-      return (await bench.byAgent(one)) - shared.reduce((sum, ms) => sum + ms, 0);
+      others = sumOf(parts, ['contract', 'keyfile']);
+      return (await bench.byAgent(one)) - sumOf(parts, ['key-service', 'cryptsetup', 'mount']);
     },
     compared: async () => others,
   });

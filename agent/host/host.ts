@@ -42,11 +42,11 @@ export const makeHost = async ({ journal, ca, proxy, power }: HostOptions): Prom
   const extraCa = await Promise.all(ca.map((path) => readCertificate(path)));
   const client = await httpWith({ extraCa, proxy });
   return {
-    preload: async (what) => {
+    preload: async () => {
       // Whatever is to go on meanwhile is started by then.
       await nextTurn();
-      if (what === 'programs') await import('./exec.ts');
-      else (await client()).prepare();
+      await import('./exec.ts');
+      (await client()).prepare();
     },
     run: runCommand,
     files,

@@ -8,18 +8,32 @@ type RecordPorts = Pick<Host, 'disks' | 'journal'>;
 const told = (host: RecordPorts, path: string, error: unknown): void =>
   host.journal.message('RESTARTS_NOT_KEPT', { path, reason: reasonOf(error) });
 
+/** Null when something else lies there. Throws FILE_UNREADABLE. */
+const recordOn = async ({ disks }: Pick<Host, 'disks'>, path: string): Promise<Restarts | null> => {
+  const device = await disks.open(path, 'read');
+  try {
+    return parseRestarts(await device.read(0, restartsBytes));
+  } finally {
+    await device.close();
+  }
+};
+
 /** The count on the metadata partition `path`; none when it cannot be read, or when something else lies there. */
 export const readRestarts = async (host: RecordPorts, path: string): Promise<Restarts> => {
   try {
-    const device = await host.disks.open(path, 'read');
-    try {
-      return parseRestarts(await device.read(0, restartsBytes)) ?? noRestarts;
-    } finally {
-      await device.close();
-    }
+    return (await recordOn(host, path)) ?? noRestarts;
   } catch (error) {
     told(host, path, error);
     return noRestarts;
+  }
+};
+
+/** Whether it is certain that no restart by the daemon goes before: `path` can be read, and something of ours or nothing lies there. */
+export const followsNoRestart = async (host: Pick<Host, 'disks'>, path: string): Promise<boolean> => {
+  try {
+    return (await recordOn(host, path))?.pending === false;
+  } catch {
+    return false;
   }
 };
 

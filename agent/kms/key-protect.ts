@@ -8,7 +8,7 @@ import type { CallLimits, KeyBackend, KmsAnswer } from './backend.ts';
 import { classifyKms } from './classify.ts';
 import type { KeyCrn } from './crn.ts';
 import { type ApiRequest, exchangeWith, type InstanceAccess } from './exchange.ts';
-import type { KmsPorts } from './iam.ts';
+import { type KmsPorts, tokenSourceFor } from './iam.ts';
 import {
   type Parsed,
   parseGenerated,
@@ -69,6 +69,10 @@ export const keyProtect = (host: KmsPorts, access: KeyAccess): KeyBackend => {
     isWrappedText(wrapped) ? null : { kind: 'badCiphertext', correlationId: null };
 
   return {
+    prepare: async ({ timeoutMs } = DEFAULT_LIMITS) => {
+      const { iamUrl, apiKey } = access;
+      await tokenSourceFor(host, iamUrl, apiKey).token(apiKey, { timeoutMs }, null);
+    },
     generateAndWrap: (limits = DEFAULT_LIMITS) => ask(action('wrap', '{}'), limits, parseGenerated),
     wrap: async (seed3, limits = DEFAULT_LIMITS) => {
       const body = wrapBody(seed3);

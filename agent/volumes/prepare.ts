@@ -2,8 +2,9 @@
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ContractVolume } from '../contract/types.ts';
 import { AgentError } from '../errors.ts';
-import { readRestarts } from '../keyd/restart-record.ts';
+import { followsNoRestart, readRestarts } from '../keyd/restart-record.ts';
 import type { Restarts } from '../keyd/restarts.ts';
+import type { KeyBackend } from '../kms/backend.ts';
 import { backendFor } from '../kms/backends.ts';
 import { obtainSeed } from '../kms/obtain-seed.ts';
 import type { DiskEntry, Host } from '../ports.ts';
@@ -71,8 +72,16 @@ export const newIdentities = ({ entropy }: Host): NewIdentities => ({
   luksUuid: entropy.uuid(),
 });
 
-export const seedSource = (host: Host, volume: ContractVolume, { settings, startedAtMs }: Preparation): ObtainSeed => {
-  const backends = volume.kms.map((entry) => backendFor(host, entry, settings.kms));
+/** One for each kms entry of the volume. Contacts nothing. Throws KMS_REFERENCE_INVALID. */
+const backendsOf = (host: Host, { kms }: ContractVolume, settings: AgentConfiguration): readonly KeyBackend[] =>
+  kms.map((entry) => backendFor(host, entry, settings.kms));
+
+export const seedSource = (
+  host: Host,
+  volume: ContractVolume,
+  { settings, startedAtMs }: Preparation,
+  backends = backendsOf(host, volume, settings),
+): ObtainSeed => {
   const { key, kmsTimeoutMinutes } = volume;
   const crns = volume.kms.map(({ crn }) => crn);
   return (stored, hasAlternative = false) =>
@@ -89,18 +98,36 @@ const udevQueue = '/run/udev/queue';
 const isSettled = async ({ files }: Host, { partitions }: DiskEntry): Promise<boolean> =>
   partitions.length >= 2 && (await files.read(udevQueue, 64).catch(() => 'unknown')) === null;
 
-const settledDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
+/**
+ * While disks settle and are looked at, the service of the first key may make itself ready, unless a restart by the daemon goes
+ * before, after which nothing is asked until its moment has come, or that cannot be seen yet.
+ */
+const readyService = async (host: Host, { partitions }: DiskEntry, first: KeyBackend | undefined): Promise<void> => {
+  const metadata = partitions.find(({ number }) => number === 1);
+  if (first?.prepare === undefined || metadata === undefined || partitions.length !== 2) return;
+  if (await followsNoRestart(host, metadata.path)) await first.prepare();
+};
+
+const settledDisk = async (
+  host: Host,
+  volume: ContractVolume,
+  settings: AgentConfiguration,
+  first: KeyBackend | undefined,
+): Promise<DiskEntry> => {
   const disk = await awaitDisk(host, volume, settings.volumes);
+  void readyService(host, disk, first);
   if (await isSettled(host, disk)) return disk;
   await host.run(settleDevices());
   return awaitDisk(host, volume, settings.volumes);
 };
 
-const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentConfiguration): Promise<DiskEntry> => {
-  const [disk] = await Promise.all([
-    settledDisk(host, volume, settings),
-    volume.kms.length > 0 ? host.preload?.('requests') : undefined,
-  ]);
+const usableDisk = async (
+  host: Host,
+  volume: ContractVolume,
+  settings: AgentConfiguration,
+  first: KeyBackend | undefined,
+): Promise<DiskEntry> => {
+  const disk = await settledDisk(host, volume, settings, first);
   const { path, holders, mountPoints } = disk;
   if (disk.readOnly) throw new AgentError('VOLUME_DISK_READ_ONLY', { volume: volume.key, path });
   const by = [...holders, ...mountPoints].join(', ');
@@ -108,14 +135,18 @@ const usableDisk = async (host: Host, volume: ContractVolume, settings: AgentCon
   return disk;
 };
 
-/** The disk and what is on it. A seed source that is not built refuses before any disk is looked for. */
+/**
+ * The disk and what is on it. A seed source that is not built refuses before any disk is looked for. `first` is the backend of the
+ * first key, when it is about to be asked.
+ */
 export const inspectVolume = async (
   host: Host,
   volume: ContractVolume,
   settings: AgentConfiguration,
+  first?: KeyBackend,
 ): Promise<Observation> => {
   refuseUnusableSeedSource(volume);
-  const disk = await usableDisk(host, volume, settings);
+  const disk = await usableDisk(host, volume, settings, first);
   return observe(host, volume, disk, settings.volumes.legacyProfiles);
 };
 
@@ -126,8 +157,9 @@ export const prepareVolume = async (
   preparation: Preparation,
 ): Promise<PreparedVolume> => {
   const { settings } = preparation;
-  const obtain = seedSource(host, volume, preparation);
-  const observation = await inspectVolume(host, volume, settings);
+  const backends = backendsOf(host, volume, settings);
+  const obtain = seedSource(host, volume, preparation, backends);
+  const observation = await inspectVolume(host, volume, settings, backends[0]);
   const outcome = decide(volume, observation);
   const restarts = await restartsOf(host, volume, observation);
   if (restarts?.known.pending === true) await delayFirstQuestion(host, volume, preparation);

@@ -56,6 +56,8 @@ t.test('subject and baseline take turns, each first half of the time', async (t)
   t.strictSame(order.slice(2), ['ours', 'theirs', 'theirs', 'ours', 'ours', 'theirs', 'theirs', 'ours']);
 });
 
+const beyond = 'boot, beyond cryptsetup, key service and mount';
+
 t.test('every row that needs no guest runs', async (t) => {
   const args = [join(root, 'bench/run.ts'), '--smoke', '--without-guests', '--json'];
   const text = execFileSync(process.execPath, args, { encoding: 'utf8' });
@@ -87,8 +89,11 @@ t.test('every row that needs no guest runs', async (t) => {
   ];
   for (const name of expected) t.ok(names.includes(name), name);
   for (const { name, ratio, ours, theirs } of results) {
-    // Of a second of polling the kernel's clock may see nothing.
-    const isSeen = name.endsWith(': processor') || (ratio > 0 && Number.isFinite(ratio) && ours.median > 0);
+    // Of a second of polling the kernel's clock may see nothing. A boot less what a run of the script took: on a busy machine
+    // it can be the shorter of the two.
+    const isSeen =
+      name.endsWith(': processor') ||
+      (Number.isFinite(ratio) && (name.endsWith(beyond) || (ratio > 0 && ours.median > 0)));
     t.ok(isSeen && theirs.median >= 0, `${name} was measured`);
   }
 });

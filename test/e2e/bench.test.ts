@@ -22,5 +22,11 @@ t.test('every row that needs a guest runs', async (t) => {
     'boot, peak resident memory',
   ])
     t.ok(names.includes(name), name);
-  for (const { name, ours, theirs } of results) t.ok(ours.median > 0 && theirs.median > 0, `${name} was measured`);
+  for (const { name, ours, theirs } of results) {
+    t.ok(theirs.median > 0, `${name}: the other side was measured`);
+    // A boot less what a run of the script took: on a busy machine it can be the shorter of the two.
+    if (name === 'boot, beyond cryptsetup, key service and mount')
+      t.ok(Number.isFinite(ours.median), `${name} was measured`);
+    else t.ok(ours.median > 0, `${name} was measured`);
+  }
 });

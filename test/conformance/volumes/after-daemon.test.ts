@@ -10,6 +10,7 @@ import { countRestart, readRestarts, settleRestarts } from '../../../agent/keyd/
 import { noRestarts } from '../../../agent/keyd/restarts.ts';
 import { storeAsAsked } from '../../../agent/keyd/store-verb.ts';
 import { backendFor } from '../../../agent/kms/backends.ts';
+import type { Command, CommandResult, HttpRequest } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
 import type { Opened } from '../../../agent/volumes/open-all.ts';
 import { applyAll, prepareAll } from '../../../agent/volumes/open-all.ts';
@@ -36,12 +37,12 @@ const keys: Keys = { kms, main: await kms.createKey(), other: await kms.createKe
 const steady = machineScenarios.find(({ name }) => name === 'opened again') as MachineScenario;
 
 /** A machine whose volume was opened by an earlier boot. */
-const openedBefore = async (): Promise<{ readonly folder: string; readonly machine: Machine }> => {
+const openedBefore = async (send = kms.http.send): Promise<{ readonly folder: string; readonly machine: Machine }> => {
   count += 1;
   const folder = `${root}/${count}`;
   mkdirSync(folder);
   await steady.make(folder, keys);
-  return { folder, machine: await machineOnFiles(folder, kms.http.send) };
+  return { folder, machine: await machineOnFiles(folder, send) };
 };
 const plans = ({ host }: Machine): readonly unknown[] =>
   host.messages.filter(({ name }) => name === 'VOLUME_PLAN').map(({ facts }) => (facts as { steps: string }).steps);
@@ -100,16 +101,24 @@ t.test('a stored seed that nobody can unwrap, or that is another one, costs noth
 });
 
 t.test('the first question after a restart by the daemon comes late, and only then', async (t) => {
-  const { folder, machine } = await openedBefore();
+  const requestsAtMs: number[] = [];
+  const { folder, machine } = await openedBefore((request) => {
+    requestsAtMs.push(machine.host.clock.monotonicMs());
+    return kms.http.send(request);
+  });
   const [metadata = ''] = machine.partitions();
   const boot = async (stagger: number, kmsTimeoutMinutes: number, pollSeconds = 60) => {
     const startedAtMs = machine.host.clock.monotonicMs();
+    requestsAtMs.length = 0;
     const { kms, ...others } = settingsFor(machine.run, keys);
     const preparation = { settings: { ...others, kms: { ...kms, pollSeconds } }, startedAtMs, stagger };
     const volume = { ...volumeOf(steady, folder, keys), kmsTimeoutMinutes };
-    const opened = await applyAll(machine.host, await prepareAll(machine.host, [volume], preparation), preparation);
+    // Of its own, as tokens are kept for it: what boots has none.
+    const host = { ...machine.host, http: (request: HttpRequest) => machine.host.http(request) };
+    const opened = await applyAll(host, await prepareAll(host, [volume], preparation), preparation);
     await machine.restart();
-    return { waitedMs: machine.host.clock.monotonicMs() - startedAtMs, opened };
+    const firstAskedMs = Math.min(...requestsAtMs) - startedAtMs;
+    return { waitedMs: machine.host.clock.monotonicMs() - startedAtMs, firstAskedMs, opened };
   };
   const said = () => machine.host.messages.filter(({ name }) => name === 'FIRST_QUESTION_DELAYED').length;
   t.equal((await boot(0.99, 10)).waitedMs, 0, 'no restart by the daemon');
@@ -124,8 +133,9 @@ t.test('the first question after a restart by the daemon comes late, and only th
   for (const [name, stagger, kmsTimeout, expectedMs, pollSeconds] of cases) {
     await countRestart(machine.host, [metadata], 60 * 60_000);
     const before = said();
-    const { waitedMs, opened } = await boot(stagger, kmsTimeout, pollSeconds);
+    const { waitedMs, firstAskedMs, opened } = await boot(stagger, kmsTimeout, pollSeconds);
     t.equal(waitedMs, expectedMs, name);
+    t.equal(firstAskedMs, expectedMs, `${name}: not even for a token`);
     t.equal(said() - before, expectedMs === 0 ? 0 : 1, `${name}: told`);
     const [{ restarts } = { restarts: null }] = opened;
     t.equal(restarts?.path, metadata);
@@ -135,4 +145,39 @@ t.test('the first question after a restart by the daemon comes late, and only th
     t.equal((await boot(stagger, kmsTimeout)).waitedMs, 0, `${name}: not again`);
   }
   execFileSync('e2fsck', ['-f', '-n', metadata], { stdio: 'ignore' });
+});
+
+t.test('the key service gets ready while the disk settles', async (t) => {
+  const asked: string[] = [];
+  let heard = (): void => {};
+  const { folder, machine } = await openedBefore((request) => {
+    asked.push(new URL(request.url).pathname);
+    heard();
+    return kms.http.send(request);
+  });
+  let askedWhileSettling: readonly string[] | null = null;
+  const host = {
+    ...machine.host,
+    files: {
+      ...machine.host.files,
+      // udev has something to do.
+      read: async (path: string, maxBytes: number) =>
+        path === '/run/udev/queue' ? Buffer.alloc(0) : machine.host.files.read(path, maxBytes),
+    },
+    run: async (command: Command): Promise<CommandResult> => {
+      if (command.args[0] === 'settle' && askedWhileSettling === null) {
+        const limit = setTimeout(() => heard(), 10_000);
+        if (asked.length === 0)
+          await new Promise<void>((resolve) => {
+            heard = resolve;
+          });
+        clearTimeout(limit);
+        askedWhileSettling = [...asked];
+      }
+      return machine.host.run(command);
+    },
+  };
+  await bootOn(host, machine, volumeOf(steady, folder, keys), keys);
+  t.strictSame(askedWhileSettling, ['/identity/token']);
+  t.equal(asked.filter((path) => path === '/identity/token').length, 1, 'once');
 });

@@ -2,8 +2,15 @@
 # One volume opened with the bare tools, as a person would write it who has nothing else: contract (openssl), third seed
 # (curl), LUKS (cryptsetup), mount. Volumes are as README.md of the agent makes them: metadata in partition 1, data in 2.
 #
-#   open-by-hand.sh CONTRACT VOLUME DISK MOUNT [KEY-SERVICE-URL]      prints the microseconds of each part
+#   open-by-hand.sh [--prove] CONTRACT VOLUME DISK MOUNT [KEY-SERVICE-URL]      prints the microseconds of each part
+#
+# --prove: the passphrase is proved before the volume is opened, a part of its own, as triseed does it and hardly a person would.
 set -euo pipefail
+prove=''
+if [ "$1" = --prove ]; then
+  prove=1
+  shift
+fi
 contract=$1 volume=$2 disk=$3 mount=$4 service=${5-}
 key=/etc/triseed/contract-key.pem authority=/etc/triseed/ca.pem
 
@@ -57,6 +64,11 @@ if [ -n "$service" ]; then
   seed=$(ask "${headers[@]}" -d "{\"ciphertext\":\"$wrapped\"}" "$root/actions/unwrap" | text plaintext)
   passphrase=$(printf %s%s "$passphrase" "$seed" | digest)
   part key-service
+fi
+
+if [ -n "$prove" ]; then
+  printf %s "$passphrase" | cryptsetup open --test-passphrase --type=luks2 --key-file=- "${disk}2"
+  part proof
 fi
 
 printf %s "$passphrase" | cryptsetup open --type=luks2 --key-file=- "${disk}2" "by-hand-$volume"

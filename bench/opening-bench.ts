@@ -62,10 +62,13 @@ export class Bench {
     return Number(micros) / 1000;
   }
 
-  /** Milliseconds in all, and of the parts: contract, keyfile, key-service, cryptsetup, mount. */
-  async byHand(contract: Contract): Promise<{ readonly ms: number; readonly parts: ReadonlyMap<string, number> }> {
+  /** Milliseconds in all, and of the parts: contract, keyfile, key-service, cryptsetup, mount, with --prove proof, too. */
+  async byHand(
+    contract: Contract,
+    options: '' | '--prove' = '',
+  ): Promise<{ readonly ms: number; readonly parts: ReadonlyMap<string, number> }> {
     const runs = contract.volumes.map(({ key, disk }) =>
-      [script, contractOf(contract), key, disk, mountOf(key), this.#serviceUrl ?? ''].join(' '),
+      [script, options, contractOf(contract), key, disk, mountOf(key), this.#serviceUrl ?? ''].join(' '),
     );
     const [micros, ...lines] = (await this.#check(timed(runs.join(' && ')))).trim().split('\n');
     await this.#close(

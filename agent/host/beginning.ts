@@ -2,8 +2,8 @@
 
 export type Read = (offset: number, length: number) => Promise<Buffer>;
 
-/** Both LUKS2 headers of the usual size, a GPT, and what leads to a file in the root folder of our metadata. */
-const beginningBytes = 65_536;
+/** Both LUKS2 headers of the usual size, a GPT, and all that leads to a file in the root folder of our metadata, and the file. */
+const beginningBytes = 49_152;
 
 /**
  * `read` for one look at a device of `sizeBytes`: its beginning is read when something of it is first asked for, and is what it was

@@ -51,12 +51,15 @@ const read: Files['read'] = async (path, maxBytes) => {
   try {
     const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      if (!fstatSync(descriptor).isFile()) throw unreadable(path, 'not a regular file');
+      const stat = fstatSync(descriptor);
+      if (!stat.isFile()) throw unreadable(path, 'not a regular file');
       // Read to the end rather than to the size: files of /proc and /sys say they are empty.
       const chunks: Buffer[] = [];
       let total = 0;
       for (;;) {
-        const chunk = Buffer.from(new ArrayBuffer(Math.min(65_536, maxBytes + 1 - total)));
+        const chunk = Buffer.from(
+          new ArrayBuffer(Math.min(Math.max(stat.size + 1 - total, 4096), maxBytes + 1 - total)),
+        );
         const bytesRead = readSync(descriptor, chunk, 0, chunk.length, null);
         if (bytesRead === 0) break;
         total += bytesRead;

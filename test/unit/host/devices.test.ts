@@ -57,10 +57,10 @@ t.test('who only looks at a device sees one beginning, whatever it answers the s
   t.equal(await text(look, 40_000), 'aa');
   writeSync(descriptor, Buffer.alloc(70_000, 'b'), 0, 70_000, 0);
   t.equal(await text(look, 0), 'aa', 'what was not asked for yet, too');
-  t.equal(await text(look, 65_534), 'aa', 'to the end of the beginning');
+  t.equal(await text(look, 49_150), 'aa', 'to the end of the beginning');
   (await look.read(0, 16)).fill(0);
   t.equal(await text(look, 0), 'aa', 'each answer is the own of who asked');
-  t.equal(await text(look, 65_535), 'bb', 'what reaches beyond it is read as it is');
+  t.equal(await text(look, 49_151), 'bb', 'what reaches beyond it is read as it is');
   t.equal(await text(look, 69_998), 'bb');
   t.equal(await text(change, 0), 'bb', 'who writes sees what is there');
   const again = await disks.open(path, 'read');

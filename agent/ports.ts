@@ -65,7 +65,10 @@ export interface Files {
 export interface BlockDevice {
   readonly path: string;
   readonly sizeBytes: number;
-  /** Exactly `length` bytes from `offset`; throws when the device ends before. */
+  /**
+   * Exactly `length` bytes from `offset`; throws when the device ends before. Of a device that was opened to be read, what begins it is
+   * the same until it is closed.
+   */
   read(offset: number, length: number): Promise<Buffer>;
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** Returns once everything written before is on stable storage. */

@@ -62,6 +62,12 @@ export class Bench {
     return Number(micros) / 1000;
   }
 
+  /** Milliseconds from the start of the program to its end when nothing is asked of it. */
+  async startOfAgent(): Promise<number> {
+    const [micros] = (await this.#check(timed('triseed --version'))).split('\n');
+    return Number(micros) / 1000;
+  }
+
   /** Milliseconds in all, and of the parts: contract, keyfile, key-service, cryptsetup, mount, with --prove proof, too. */
   async byHand(
     contract: Contract,

@@ -94,7 +94,7 @@ const sumOf = (parts: ReadonlyMap<string, number>, names: readonly string[]): nu
  */
 export const beyondRow = (bench: Bench, place: Place, one: Contract): Row => {
   let others = 0;
-  const proofs: number[] = [];
+  const [proofs, starts]: [number[], number[]] = [[], []];
   return rowIn(place)('boot, beyond cryptsetup, key service and mount', {
     subject: 'triseed boot of one volume, less what the script takes for these three: twice for cryptsetup',
     baseline: 'the rest of open-by-hand.sh --prove: contract and keyfile',
@@ -102,13 +102,15 @@ export const beyondRow = (bench: Bench, place: Place, one: Contract): Row => {
     measured: async () => {
       const { parts } = await bench.byHand(one, '--prove');
       proofs.push(sumOf(parts, ['proof']));
+      starts.push(await bench.startOfAgent());
       others = sumOf(parts, ['contract', 'keyfile']);
       return (await bench.byAgent(one)) - sumOf(parts, ['key-service', 'proof', 'cryptsetup', 'mount']);
     },
     compared: async () => others,
     remark: ({ ours }) => {
-      const proofMs = quantile(proofs, 0.5);
-      return `${(ours.median + proofMs).toFixed(0)} ms with the ${proofMs.toFixed(0)} of proving the passphrase, which the script does here only to be compared`;
+      const [proofMs, startMs] = [quantile(proofs, 0.5), quantile(starts, 0.5)];
+      const withProof = `${(ours.median + proofMs).toFixed(0)} ms with the ${proofMs.toFixed(0)} of proving the passphrase`;
+      return `${withProof}, which the script does here only to be compared; triseed --version alone: ${startMs.toFixed(0)} ms`;
     },
   });
 };

@@ -1,7 +1,6 @@
 /** Disks as sysfs shows them, and positioned reads and writes on them or on plain files. */
-import { close, closeSync, constants, fstatSync, fsync, open, read, readdirSync, readFileSync, write } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
+import { constants, fstatSync, readdirSync, readFileSync } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
 import { AgentError } from '../errors.ts';
 import type { BlockDevice, DiskEntry, Disks } from '../ports.ts';
 import { privateBuffer } from '../secret.ts';
@@ -91,45 +90,29 @@ const failed = (what: 'read' | 'write', path: string, cause: unknown): AgentErro
   return new AgentError(what === 'read' ? 'FILE_UNREADABLE' : 'FILE_UNWRITABLE', { path, reason }, { cause });
 };
 
-const [openInThread, readInThread, writeInThread, syncInThread, closeInThread] = [
-  promisify(open),
-  promisify(read),
-  promisify(write),
-  promisify(fsync),
-  promisify(close),
-];
-
-/** What has moved `length` bytes by steps of at least one. Throws what `step` throws, and `failed` when a step moves none. */
-const inSteps = async (length: number, step: (done: number) => Promise<number>, ended: () => AgentError) => {
-  for (let done = 0; done < length; ) {
-    const moved = await step(done);
-    if (moved === 0) throw ended();
-    done += moved;
-  }
-};
-
 const openDevice: Disks['open'] = async (path, access) => {
   const mode = { read: constants.O_RDONLY, write: constants.O_RDWR, exclusive: constants.O_RDWR | constants.O_EXCL }[
     access
   ];
-  const throwFailed = (what: 'read' | 'write') => (cause: unknown) => {
-    throw failed(what, path, cause);
-  };
-  const descriptor = await openInThread(path, mode).catch(throwFailed('read'));
+  const handle = await open(path, mode).catch((cause: unknown) => {
+    throw failed('read', path, cause);
+  });
   // A block device reports size 0 to stat; sysfs, keyed by its device number, knows it.
-  const stat = fstatSync(descriptor);
+  const stat = fstatSync(handle.fd);
   const number = `${(stat.rdev >> 8) & 0xfff}:${(stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00)}`;
   const sectors = stat.isBlockDevice() ? textInMemory(`/sys/dev/block/${number}/size`) : null;
   const sizeBytes = stat.isBlockDevice() ? Number(sectors ?? '0') * sysfsSectorBytes : stat.size;
   const readAt: BlockDevice['read'] = async (offset, length) => {
     if (offset < 0 || length < 0 || offset + length > sizeBytes) throw failed('read', path, 'beyond the end');
     const bytes = privateBuffer(length);
-    const step = (done: number): Promise<number> =>
-      readInThread(descriptor, bytes, done, length - done, offset + done).then(
-        ({ bytesRead }) => bytesRead,
-        throwFailed('read'),
-      );
-    await inSteps(length, step, () => failed('read', path, 'ended early'));
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await handle.read(bytes, done, length - done, offset + done).catch((cause: unknown) => {
+        throw failed('read', path, cause);
+      });
+      if (bytesRead === 0) throw failed('read', path, 'ended early');
+      done += bytesRead;
+    }
     return bytes;
   };
   const device: BlockDevice = {
@@ -138,19 +121,26 @@ const openDevice: Disks['open'] = async (path, access) => {
     read: access === 'read' ? readingBeginningOnce(readAt, sizeBytes) : readAt,
     write: async (offset, bytes) => {
       if (offset < 0 || offset + bytes.length > sizeBytes) throw failed('write', path, 'beyond the end');
-      const step = (done: number): Promise<number> =>
-        writeInThread(descriptor, bytes, done, bytes.length - done, offset + done).then(
-          ({ bytesWritten }) => bytesWritten,
-          throwFailed('write'),
-        );
-      await inSteps(bytes.length, step, () => failed('write', path, 'nothing was written'));
+      let done = 0;
+      while (done < bytes.length) {
+        const { bytesWritten } = await handle
+          .write(bytes, done, bytes.length - done, offset + done)
+          .catch((cause: unknown) => {
+            throw failed('write', path, cause);
+          });
+        if (bytesWritten === 0) throw failed('write', path, 'nothing was written');
+        done += bytesWritten;
+      }
     },
-    flush: () => syncInThread(descriptor).catch(throwFailed('write')),
-    close: async () => {
-      // What was written may still have to reach the disk; of one that was only read nothing is left to do.
-      if (access === 'read') closeSync(descriptor);
-      else await closeInThread(descriptor).catch(throwFailed('write'));
+    flush: async () => {
+      await handle.sync().catch((cause: unknown) => {
+        throw failed('write', path, cause);
+      });
     },
+    close: () =>
+      handle.close().catch((cause: unknown) => {
+        throw failed(access === 'read' ? 'read' : 'write', path, cause);
+      }),
   };
   return device;
 };

@@ -8,8 +8,10 @@ import type { BlockDevice, Command, CommandResult, Host, HttpOutcome } from '../
 export type EffectKind = 'run' | 'open' | 'read' | 'write' | 'flush' | 'close' | 'list' | 'files' | 'http' | 'lock';
 
 export interface Effect {
-  /** Counted from 0 over all effects. */
+  /** Counted from 0 over all effects. Which of two comes first may differ from run to run. */
   readonly number: number;
+  /** Counted from 0 over the effects of this name. */
+  readonly turn: number;
   readonly kind: EffectKind;
   /** Such as `cryptsetup luksFormat`, `read data`, `files writeSparse`, `POST /token`. */
   readonly name: string;
@@ -57,9 +59,12 @@ const writingFiles = new Set(['writeAtomically', 'writeNew', 'writeSparse', 'mak
 
 export const faultyHost = <H extends Host>(host: H, nameOf: NameOf, faultAt: (effect: Effect) => Fault | null): H => {
   let count = 0;
+  const turns = new Map<string, number>();
   const meet = (kind: EffectKind, name: string, offset: number | null = null): Fault | null => {
-    const fault = faultAt({ number: count, kind, name, offset });
+    const turn = turns.get(name) ?? 0;
+    const fault = faultAt({ number: count, turn, kind, name, offset });
     count += 1;
+    turns.set(name, turn + 1);
     return fault;
   };
   const errnoOf = (fault: Fault | null): { errno: string; part: number } | null => {

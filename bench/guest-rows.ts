@@ -60,6 +60,7 @@ const rowsOf = (
   };
   return [
     ...openingRows(bench, place, { kind: underRootKey, one, many, limits }),
+    // Without a limit: in such a guest the start of Node alone takes longer than 150 ms.
     beyondRow(bench, place, one),
     row(`boot, ${many.volumes.length} volumes, each answer of the key service ${lateMs} ms late`, {
       subject: 'triseed boot',

@@ -62,7 +62,7 @@ export const nativeRows = async (repetitions: number, shipped: Shipped): Promise
   const naming = { prefix: 'natively, without dm-crypt: ', ours: where, theirs: where, repetitions, isWarm: false };
   const rows = [
     ...openingRows(bench, naming, { kind: underRootKey, ...contracts }),
-    beyondRow(bench, naming, contracts.one),
+    beyondRow(bench, naming, contracts.one, { subject: 150 }),
   ];
   return { rows, [Symbol.asyncDispose]: () => place[Symbol.asyncDispose]() };
 };

@@ -105,7 +105,8 @@ const isSettled = async ({ files }: Host, { partitions }: DiskEntry): Promise<bo
 const readyService = async (host: Host, { partitions }: DiskEntry, first: KeyBackend | undefined): Promise<void> => {
   const metadata = partitions.find(({ number }) => number === 1);
   if (first?.prepare === undefined || metadata === undefined || partitions.length !== 2) return;
-  if (await followsNoRestart(host, metadata.path)) await first.prepare();
+  // Whatever breaks here, the first question meets it again, and tells.
+  if (await followsNoRestart(host, metadata.path)) await first.prepare().catch(() => {});
 };
 
 const settledDisk = async (

@@ -181,3 +181,17 @@ t.test('the key service gets ready while the disk settles', async (t) => {
   t.strictSame(askedWhileSettling, ['/identity/token']);
   t.equal(asked.filter((path) => path === '/identity/token').length, 1, 'once');
 });
+
+t.test('an early request for a token that breaks changes nothing', async (t) => {
+  let breaks = true;
+  const { folder, machine } = await openedBefore((request) => {
+    if (!breaks) return kms.http.send(request);
+    breaks = false;
+    throw new Error('a bug below');
+  });
+  // Of its own, as tokens are kept for it.
+  const host = { ...machine.host, http: (request: HttpRequest) => machine.host.http(request) };
+  const opened = await bootOn(host, machine, volumeOf(steady, folder, keys), keys);
+  t.equal(breaks, false, 'it was sent, and broke');
+  t.equal(opened.length, 1);
+});

@@ -5,7 +5,6 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import t from 'tap';
-import type { ContractVolume } from '../../../agent/contract/types.ts';
 import { runCommand } from '../../../agent/host/exec.ts';
 import type { DiskEntry, Host } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
@@ -23,6 +22,7 @@ import { quick } from '../../e2e/cases/volume-case.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
 import { headerBytes, headerJson, threeSeedToken } from '../../fakes/luks-header.ts';
 import { readerOf } from '../../fakes/sample-device.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
 t.setTimeout(120_000);
 const work = t.testdir({ headers: {} });
@@ -158,18 +158,7 @@ t.test('copies that disagree', async (t) => {
   }
 });
 
-const volume = {
-  key: 'data',
-  mount: '/mnt/data',
-  filesystem: 'ext4',
-  envSeed: seeds.env,
-  workloadSeed: seeds.workload,
-  previousEnvSeed: null,
-  previousWorkloadSeed: null,
-  kms: [],
-  intent: 'auto',
-  unsupportedSeedSource: null,
-} as unknown as ContractVolume;
+const volume = volumeWith({ envSeed: seeds.env, workloadSeed: seeds.workload });
 const entry: DiskEntry = {
   name: 'device',
   path,

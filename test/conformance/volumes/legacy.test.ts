@@ -23,6 +23,7 @@ import { mixOfTwo } from '../../e2e/cases/by-hand.ts';
 import { fingerprint, take } from '../../e2e/cases/image.ts';
 import { cryptsetup, luksFormat, opensWith } from '../../e2e/cases/luks-file.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
 t.setTimeout(180_000);
 const work = t.testdir({ headers: {} });
@@ -35,19 +36,7 @@ const luks1 = ['--type=luks1', '--pbkdf-force-iterations=1000'];
 const luks2 = ['--type=luks2', '--pbkdf=pbkdf2', '--pbkdf-force-iterations=1000'];
 
 const volume = (changes: Partial<ContractVolume> = {}): ContractVolume =>
-  ({
-    key: 'data',
-    mount: '/mnt/data',
-    filesystem: 'ext4',
-    envSeed: Secret.fromText(seeds.env),
-    workloadSeed: Secret.fromText(seeds.workload),
-    previousEnvSeed: null,
-    previousWorkloadSeed: null,
-    kms: [],
-    intent: 'auto',
-    unsupportedSeedSource: null,
-    ...changes,
-  }) as unknown as ContractVolume;
+  volumeWith({ envSeed: Secret.fromText(seeds.env), workloadSeed: Secret.fromText(seeds.workload), ...changes });
 
 const made = (name: string, settings: readonly string[]): string => {
   const path = join(work, name.replaceAll(/\W/g, '-'));

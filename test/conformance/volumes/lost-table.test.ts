@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { ContractVolume } from '../../../agent/contract/types.ts';
 import type { DiskEntry, Host } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
 import { luksFormat } from '../../../agent/volumes/commands.ts';
@@ -14,6 +13,7 @@ import { observe } from '../../../agent/volumes/inspect.ts';
 import { renderOurTable } from '../../../agent/volumes/partition-table.ts';
 import { planVolume } from '../../../agent/volumes/plan.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
 const sizeBytes = 512 * mebibyte;
 const dataStart = 100 * mebibyte;
@@ -22,16 +22,7 @@ const passphrase = Secret.fromText('throw-away passphrase');
 const same = { seedWasRewrapped: false, opensWithPrevious: false };
 const fresh = { ...guids, luksUuid: randomUUID() };
 
-const volume = {
-  key: 'data',
-  mount: '/mnt/data',
-  filesystem: 'ext4',
-  kms: [],
-  previousEnvSeed: null,
-  previousWorkloadSeed: null,
-  intent: 'auto',
-  unsupportedSeedSource: null,
-} as unknown as ContractVolume;
+const volume = volumeWith();
 
 /** A disk of ours as a plain file: table, and a LUKS header where the data partition begins. */
 const makeDisk = async (t: Test, withVolume: boolean) => {

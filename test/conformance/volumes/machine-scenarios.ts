@@ -14,6 +14,7 @@ import { derivePassphrase } from '../../../agent/volumes/passphrase.ts';
 import type { ObtainSeed } from '../../../agent/volumes/prove.ts';
 import type { LocalKms } from '../../fakes/local-kms.ts';
 import { blankDisk, dataKeyOf, type Machine, machineOnFiles } from '../../fakes/machine-on-files.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
 const MiB = 1 << 20;
 const diskBytes = 132 * MiB;
@@ -45,21 +46,15 @@ export const volumeOf = (
   { entries, rolls }: Pick<MachineScenario, 'entries' | 'rolls'>,
   folder: string,
   keys: Keys,
-): ContractVolume => ({
-  key: 'data',
-  mount: `${folder}/mnt`,
-  filesystem: 'ext4',
-  envSeed: Secret.fromText(seedTexts.env),
-  workloadSeed: Secret.fromText(seedTexts.workload),
-  previousEnvSeed: null,
-  previousWorkloadSeed: rolls ? Secret.fromText(seedTexts.before) : null,
-  kms: entries.map((name) => keys.kms.entry(keys[name])),
-  kmsTimeoutMinutes: 0,
-  volumeName: null,
-  volumeID: null,
-  intent: 'auto',
-  unsupportedSeedSource: null,
-});
+): ContractVolume =>
+  volumeWith({
+    mount: `${folder}/mnt`,
+    envSeed: Secret.fromText(seedTexts.env),
+    workloadSeed: Secret.fromText(seedTexts.workload),
+    previousWorkloadSeed: rolls ? Secret.fromText(seedTexts.before) : null,
+    kms: entries.map((name) => keys.kms.entry(keys[name])),
+    kmsTimeoutMinutes: 0,
+  });
 
 export const settingsFor = (run: string, keys: Keys): AgentConfiguration =>
   ({

@@ -1,30 +1,13 @@
 import t from 'tap';
-import type { ContractVolume } from '../../../agent/contract/types.ts';
 import { Secret } from '../../../agent/secret.ts';
 import type { GatedHeader } from '../../../agent/volumes/gate.ts';
 import { objection, type Sight } from '../../../agent/volumes/guard.ts';
 import type { Observation } from '../../../agent/volumes/observation.ts';
 import { destructive, type Plan, planVolume } from '../../../agent/volumes/plan.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
 const identities = { diskGuid: 'd', metadataGuid: 'm', dataGuid: 'p', luksUuid: 'u' };
 const kmsEntry = { crn: 'crn', type: 'public', apiKey: Secret.fromText('throw-away') } as const;
-
-const volume = (changes: Partial<ContractVolume> = {}): ContractVolume => ({
-  key: 'data',
-  mount: '/mnt/data',
-  filesystem: 'ext4',
-  envSeed: Secret.fromText('throw-away env'),
-  workloadSeed: Secret.fromText('throw-away workload'),
-  previousEnvSeed: null,
-  previousWorkloadSeed: null,
-  kms: [],
-  kmsTimeoutMinutes: 10,
-  volumeName: null,
-  volumeID: null,
-  intent: 'auto',
-  unsupportedSeedSource: null,
-  ...changes,
-});
 
 const partitions = {
   diskGuid: 'dd',
@@ -59,20 +42,20 @@ const stepsOf = (plan: Plan): string => plan.steps.map((step) => step.do).join('
 const same = { seedWasRewrapped: false, opensWithPrevious: false };
 
 t.test('a fresh disk: everything is in place before the header is committed', async (t) => {
-  const plan = planVolume(volume(), observation(), same, identities);
+  const plan = planVolume(volumeWith(), observation(), same, identities);
   t.equal(stepsOf(plan), 'partition mark-formatting format open make-filesystem commit-header make-metadata mount');
   t.match(plan, { scenario: 'fresh', seeds: 2, partitions: { disk: 'd', metadata: 'm', data: 'p' } });
   t.match(plan.steps[2], { do: 'format', kdf: 'argon2id', scheme: 'two-seed', sectorBytes: 4096 });
 });
 
 t.test('the key derivation follows the entropy', async (t) => {
-  const plan = planVolume(volume({ kms: [kmsEntry] }), observation(), same, identities);
+  const plan = planVolume(volumeWith({ kms: [kmsEntry] }), observation(), same, identities);
   t.match(plan.steps[2], { do: 'format', kdf: 'pbkdf2', scheme: 'interim' });
 });
 
 t.test('a cut-off table is finished with its own GUIDs', async (t) => {
   const resume = { diskGuid: null, metadataGuid: 'found-m', dataGuid: 'found-p' };
-  const plan = planVolume(volume(), observation({ partitioning: 'halfWritten', resume }), same, identities);
+  const plan = planVolume(volumeWith(), observation({ partitioning: 'halfWritten', resume }), same, identities);
   t.match(plan.steps[0], { do: 'partition', diskGuid: 'd', metadataGuid: 'found-m', dataGuid: 'found-p' });
   t.match(plan.steps[1], { do: 'mark-formatting', partitionGuid: 'found-p' });
 });
@@ -84,7 +67,7 @@ t.test('opening changes nothing but what the proof asks for', async (t) => {
     ...luksOnData(token),
     seed: { fact: 'present', wrapped: ['w'], mirrorIsCurrent: true },
   });
-  const owner = volume({ kms: [kmsEntry] });
+  const owner = volumeWith({ kms: [kmsEntry] });
   t.equal(stepsOf(planVolume(owner, opening, same, identities)), 'open mount');
   t.equal(
     stepsOf(planVolume(owner, opening, { ...same, seedWasRewrapped: true }, identities)),
@@ -101,7 +84,7 @@ t.test('a header with a stale place is mended before the volume is mounted', asy
   const token = { volume: 'data', scheme: 'two-seed', keyslot: '0', stored: null } as const;
   const torn = { gated: { token } as GatedHeader, primaryIsCurrent: false, secondaryIsCurrent: true };
   const plan = (header: Observation['header']) =>
-    stepsOf(planVolume(volume(), observation({ ...luksOnData(token), header }), same, identities));
+    stepsOf(planVolume(volumeWith(), observation({ ...luksOnData(token), header }), same, identities));
   t.equal(plan(torn), 'mend-header open mount');
   t.equal(plan({ ...torn, primaryIsCurrent: true, secondaryIsCurrent: false }), 'mend-header open mount');
   t.equal(plan({ ...torn, gated: { token: null } as GatedHeader }), 'open mount', 'made elsewhere: left as it is');
@@ -113,58 +96,58 @@ t.test('LUKS1 is opened with two seeds, and nothing else becomes of it', async (
   const whole = observation({ target, luks1 });
   const onData = observation({ ...luksOnData(null), header: null, luks1, target: { ...target, path: '/dev/vdb2' } });
   for (const found of [whole, onData]) {
-    const plan = planVolume(volume(), found, same, identities);
+    const plan = planVolume(volumeWith(), found, same, identities);
     t.equal(stepsOf(plan), 'open mount');
     t.match(plan, { scenario: 'open-luks1', seeds: 2, kind: 'opens' });
-    t.throws(() => planVolume(volume(), found, { ...same, opensWithPrevious: true }, identities), {
+    t.throws(() => planVolume(volumeWith(), found, { ...same, opensWithPrevious: true }, identities), {
       code: 'VOLUME_LUKS1_UNCHANGED',
     });
-    t.throws(() => planVolume(volume({ intent: 'create' }), found, same, identities), {
+    t.throws(() => planVolume(volumeWith({ intent: 'create' }), found, same, identities), {
       code: 'VOLUME_INTENT_REFUSED',
     });
   }
   t.equal(
-    stepsOf(planVolume(volume(), { ...onData, growsTo: 400 << 20 }, same, identities)),
+    stepsOf(planVolume(volumeWith(), { ...onData, growsTo: 400 << 20 }, same, identities)),
     'grow-partition open mount',
   );
-  const owner = volume({ kms: [kmsEntry] });
+  const owner = volumeWith({ kms: [kmsEntry] });
   const seed = { fact: 'present', wrapped: ['w'], mirrorIsCurrent: true } as const;
   t.throws(() => planVolume(owner, onData, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
   t.throws(() => planVolume(owner, { ...onData, seed }, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
-  t.throws(() => planVolume(volume(), { ...onData, seed }, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
+  t.throws(() => planVolume(volumeWith(), { ...onData, seed }, same, identities), { code: 'VOLUME_LUKS1_WITH_KMS' });
 });
 
 t.test('a metadata partition is made when a cut prevented it, and never over something foreign', async (t) => {
   const token = { volume: 'data', scheme: 'two-seed', keyslot: '0', stored: null } as const;
   const seed = { fact: 'none', wrapped: [], mirrorIsCurrent: false } as const;
   const plan = (metadata: Observation['metadata']) =>
-    stepsOf(planVolume(volume(), observation({ ...luksOnData(token), seed, metadata }), same, identities));
+    stepsOf(planVolume(volumeWith(), observation({ ...luksOnData(token), seed, metadata }), same, identities));
   t.equal(plan('blank'), 'open make-metadata mount');
   t.equal(plan('scrap'), 'open make-metadata mount');
   t.equal(plan('foreign'), 'open mount');
   const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 100 << 20, detail: '' } as const;
   for (const metadata of ['foreign', 'scrap'] as const) {
     const blank = observation({ partitioning: 'two', partitions, target, metadata });
-    t.throws(() => planVolume(volume(), blank, same, identities), { code: 'VOLUME_FOREIGN_DATA' });
+    t.throws(() => planVolume(volumeWith(), blank, same, identities), { code: 'VOLUME_FOREIGN_DATA' });
   }
 });
 
 t.test('intent turns formatting or opening into a refusal', async (t) => {
   const open = { ...luksOnData(null) };
-  t.throws(() => planVolume(volume({ intent: 'open' }), observation(), same, identities), {
+  t.throws(() => planVolume(volumeWith({ intent: 'open' }), observation(), same, identities), {
     code: 'VOLUME_INTENT_REFUSED',
     facts: { intent: 'open', scenario: 'fresh' },
   });
-  t.throws(() => planVolume(volume({ intent: 'create' }), observation(open), same, identities), {
+  t.throws(() => planVolume(volumeWith({ intent: 'create' }), observation(open), same, identities), {
     code: 'VOLUME_INTENT_REFUSED',
     facts: { intent: 'create', scenario: 'open' },
   });
-  t.equal(planVolume(volume({ intent: 'create' }), observation(), same, identities).scenario, 'fresh');
-  t.equal(planVolume(volume({ intent: 'open' }), observation(open), same, identities).scenario, 'open');
+  t.equal(planVolume(volumeWith({ intent: 'create' }), observation(), same, identities).scenario, 'fresh');
+  t.equal(planVolume(volumeWith({ intent: 'open' }), observation(open), same, identities).scenario, 'open');
 });
 
 t.test('a passphrase is changed when only a previous seed opens the volume, and not otherwise', async (t) => {
-  const rolling = volume({ previousEnvSeed: Secret.fromText('throw-away old') });
+  const rolling = volumeWith({ previousEnvSeed: Secret.fromText('throw-away old') });
   const old = { ...same, opensWithPrevious: true };
   const plan = planVolume(rolling, observation(luksOnData(null)), old, identities);
   t.equal(stepsOf(plan), 'change-passphrase open mount');
@@ -185,17 +168,17 @@ t.test('a passphrase is changed when only a previous seed opens the volume, and 
 });
 
 t.test('a grown disk: the partition follows before anything else', async (t) => {
-  const plan = planVolume(volume(), observation({ ...luksOnData(null), growsTo: 400 << 20 }), same, identities);
+  const plan = planVolume(volumeWith(), observation({ ...luksOnData(null), growsTo: 400 << 20 }), same, identities);
   t.equal(stepsOf(plan), 'grow-partition open mount');
   t.match(plan.steps[0], { endBytes: 400 << 20 });
   for (const step of plan.steps) t.notOk(destructive.has(step.do));
   const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 100 << 20, detail: '' } as const;
   const blank = observation({ partitioning: 'two', partitions, target, metadata: 'blank', growsTo: 400 << 20 });
-  t.match(stepsOf(planVolume(volume(), blank, same, identities)), /^mark-formatting/, 'formatting does not grow');
+  t.match(stepsOf(planVolume(volumeWith(), blank, same, identities)), /^mark-formatting/, 'formatting does not grow');
 });
 
 t.test('a third seed joins two in one commit, and the metadata partition follows', async (t) => {
-  const plan = planVolume(volume({ kms: [kmsEntry] }), observation(luksOnData(null)), same, identities);
+  const plan = planVolume(volumeWith({ kms: [kmsEntry] }), observation(luksOnData(null)), same, identities);
   t.match(plan, { scenario: 'rekey', seeds: 3, kind: 'opens' });
   t.equal(stepsOf(plan), 'change-passphrase open make-metadata mount');
   t.match(plan.steps[0], { why: 'rekey', kdf: 'pbkdf2' });
@@ -204,28 +187,28 @@ t.test('a third seed joins two in one commit, and the metadata partition follows
 t.test('a disk without room is refused before anything is asked or written', async (t) => {
   const small = observation();
   const disk = { ...small.disk, sizeBytes: 127 << 20 };
-  t.throws(() => planVolume(volume(), { ...small, disk }, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
+  t.throws(() => planVolume(volumeWith(), { ...small, disk }, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
   const target = { fact: 'blank', path: '/dev/vdb2', sizeBytes: 23 << 20, detail: '' } as const;
   const data = observation({ partitioning: 'two', partitions, target });
-  t.throws(() => planVolume(volume(), data, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
+  t.throws(() => planVolume(volumeWith(), data, same, identities), { code: 'VOLUME_DISK_TOO_SMALL' });
   const cut = { ...target, fact: 'formatting', sizeBytes: 27 << 20 } as const;
   const ours = observation({ partitioning: 'two', partitions, target: cut });
   t.equal(
-    planVolume(volume(), ours, same, identities).scenario,
+    planVolume(volumeWith(), ours, same, identities).scenario,
     'format',
     'our own cut-off start on the smallest disk',
   );
 });
 
 t.test('the digest tells plans apart', async (t) => {
-  const first = planVolume(volume(), observation(), same, identities);
-  t.equal(planVolume(volume(), observation(), same, identities).digest, first.digest);
-  t.not(planVolume(volume({ mount: '/mnt/other' }), observation(), same, identities).digest, first.digest);
+  const first = planVolume(volumeWith(), observation(), same, identities);
+  t.equal(planVolume(volumeWith(), observation(), same, identities).digest, first.digest);
+  t.not(planVolume(volumeWith({ mount: '/mnt/other' }), observation(), same, identities).digest, first.digest);
 });
 
 t.test('the guard objects by what it sees, whatever the table said', async (t) => {
-  const formatting = planVolume(volume(), observation(), same, identities);
-  const opening = planVolume(volume(), observation(luksOnData(null)), same, identities);
+  const formatting = planVolume(volumeWith(), observation(), same, identities);
+  const opening = planVolume(volumeWith(), observation(luksOnData(null)), same, identities);
   const clear: Sight = {
     readOnly: false,
     inUseBy: [],

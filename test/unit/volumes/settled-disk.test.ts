@@ -1,27 +1,11 @@
 /** When the inspection of a volume waits for udev: whenever it is not certain that the disk has come long ago. */
 import t, { type Test } from 'tap';
 import { parseConfiguration } from '../../../agent/configuration-parse.ts';
-import type { ContractVolume } from '../../../agent/contract/types.ts';
 import type { DiskEntry, Files } from '../../../agent/ports.ts';
-import { Secret } from '../../../agent/secret.ts';
 import { inspectVolume } from '../../../agent/volumes/prepare.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
-const volume: ContractVolume = {
-  key: 'data',
-  mount: '/mnt/data',
-  filesystem: 'ext4',
-  envSeed: Secret.fromText('env-seed'),
-  workloadSeed: Secret.fromText('workload-seed'),
-  previousEnvSeed: null,
-  previousWorkloadSeed: null,
-  kms: [],
-  kmsTimeoutMinutes: 10,
-  volumeName: null,
-  volumeID: null,
-  intent: 'auto',
-  unsupportedSeedSource: null,
-};
 const settings = parseConfiguration('volumes: { deviceWaitSeconds: 0 }', 'agent.yaml');
 
 const diskWith = (partitions: number): DiskEntry => ({
@@ -65,7 +49,7 @@ const inspected = async (t: Test, partitions: number, queue: () => Promise<Buffe
       return { exit: 0, signal: null, timedOut: false, stdout: Buffer.alloc(0), stderr: '', elapsedMs: 0 };
     },
   };
-  await t.rejects(inspectVolume(host, volume, settings), { code: 'VOLUME_DISK_READ_ONLY' });
+  await t.rejects(inspectVolume(host, volumeWith(), settings), { code: 'VOLUME_DISK_READ_ONLY' });
   return { programs, listings };
 };
 

@@ -7,27 +7,14 @@ import type { GatedHeader } from '../../../agent/volumes/gate.ts';
 import type { Observation } from '../../../agent/volumes/observation.ts';
 import { parseObservations, renderObservations } from '../../../agent/volumes/observation-file.ts';
 import { answerOf, keptObservation, keptVolume, refusalAmong, type Survey } from '../../../agent/volumes/survey.ts';
+import { volumeWith } from '../../fakes/volume.ts';
 
 const guid = (digit: string): string =>
   `${digit.repeat(8)}-${digit.repeat(4)}-${digit.repeat(4)}-${digit.repeat(4)}-${digit.repeat(12)}`;
 const secret = (text: string): Secret => Secret.fromText(text);
 const kmsEntry = { crn: 'crn', type: 'public', apiKey: secret('planted-api-key') } as const;
-const volume = (changes: Partial<ContractVolume> = {}): ContractVolume => ({
-  key: 'data',
-  mount: '/mnt/data',
-  filesystem: 'ext4',
-  envSeed: secret('planted-env-seed'),
-  workloadSeed: secret('planted-workload-seed'),
-  previousEnvSeed: null,
-  previousWorkloadSeed: null,
-  kms: [],
-  kmsTimeoutMinutes: 10,
-  volumeName: null,
-  volumeID: null,
-  intent: 'auto',
-  unsupportedSeedSource: null,
-  ...changes,
-});
+const volume = (changes: Partial<ContractVolume> = {}): ContractVolume =>
+  volumeWith({ envSeed: secret('planted-env-seed'), workloadSeed: secret('planted-workload-seed'), ...changes });
 
 const blank: Observation = {
   volume: 'data',

@@ -67,7 +67,7 @@ export interface BlockDevice {
   readonly sizeBytes: number;
   /**
    * Exactly `length` bytes from `offset`; throws when the device ends before. Of a device that was opened to be read, what begins it is
-   * the same until it is closed.
+   * the same until it is closed: who needs to know what is there now opens it anew.
    */
   read(offset: number, length: number): Promise<Buffer>;
   write(offset: number, bytes: Uint8Array): Promise<void>;

@@ -166,12 +166,13 @@ export const decryptContract = (sealed: SealedContract, contractKey: ContractKey
 /** While keys are derived. Where padding could be told from other errors, what came of the attempts is neither used nor told. */
 const requireImplicitRejection = async (
   key: KeyObject | null,
-  attempts: Promise<readonly Attempt[]>,
+  attempts: readonly Promise<Attempt>[],
 ): Promise<void> => {
   try {
     if (key !== null) assertImplicitRejection(key);
   } catch (error) {
-    for (const attempt of await attempts) attempt?.opened?.plaintext.wipe();
+    for (const attempt of await Promise.allSettled(attempts))
+      if (attempt.status === 'fulfilled') attempt.value?.opened?.plaintext.wipe();
     throw error;
   }
 };
@@ -186,8 +187,8 @@ export const decryptContractAside = async (
   const tokens = tokensOf(delivered);
   const attempt = async (token: string | null): Promise<Attempt> =>
     token === null ? null : { opened: key === null ? null : await openTokenAside(token, key), hasKey: key !== null };
-  const attempts = Promise.all([attempt(tokens.workload), attempt(tokens.env), attempt(tokens.attestationPublicKey)]);
+  const attempts = [attempt(tokens.workload), attempt(tokens.env), attempt(tokens.attestationPublicKey)] as const;
   await requireImplicitRejection(key, attempts);
-  const [workload, env, attestationPublicKey] = await attempts;
+  const [workload, env, attestationPublicKey] = await Promise.all(attempts);
   return assemble(sealed, delivered, { workload, env, attestationPublicKey });
 };

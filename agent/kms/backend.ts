@@ -52,10 +52,10 @@ export interface WrappedSeed {
 export interface KeyBackend {
   /**
    * Gets what every question needs and no question is about, such as an access token, so that the first one need not wait
-   * for it. Answers nothing: whatever comes of it, the first question finds out for itself. Never rejects. Absent where there is
+   * for it. Answers nothing: whatever comes of it, also when it rejects, the first question finds out for itself. Absent where there is
    * nothing to get.
    */
-  prepare?(limits?: CallLimits): Promise<void>;
+  prepare?(): Promise<void>;
   /**
    * 32 random bytes and their wrapping, made by the service; a backend whose service cannot make them takes them from the
    * entropy port. seed3 is their base64 text.

@@ -25,6 +25,8 @@ export interface TokenSource {
    * not handed out again. Callers share one request to the token service.
    */
   token(apiKey: Secret, limits: CallLimits, refused: number | null): Promise<TokenAnswer>;
+  /** Asks for a token before anybody needs one, unless there is one, and ends with that request. */
+  prepare(apiKey: Secret): Promise<void>;
 }
 
 /** Of one token request; every caller waits no longer than its own limit. */
@@ -112,7 +114,7 @@ const parseToken = (body: Buffer): { readonly secret: Secret; readonly lifetimeM
 const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
   let held: HeldToken | null = null;
   let generations = 0;
-  let underway: Promise<TokenRefusal | null> | null = null;
+  let underway: { readonly refusal: Promise<TokenRefusal | null>; readonly isEarly: boolean } | null = null;
   let renewAgainAtMs = 0;
   /** The token service asked for patience: until then this is the answer to every caller. */
   let patience: { readonly refusal: TokenRefusal & { readonly kind: 'retryable' }; readonly untilMs: number } | null =
@@ -166,11 +168,21 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
   };
 
   /** The one request that is under way, for every caller. */
-  const renewal = (apiKey: Secret): Promise<TokenRefusal | null> => {
-    underway ??= obtain(apiKey).finally(() => {
-      underway = null;
-    });
-    return underway;
+  const renewal = (apiKey: Secret, isEarly = false): Promise<TokenRefusal | null> => {
+    underway ??= {
+      isEarly,
+      refusal: obtain(apiKey).finally(() => {
+        underway = null;
+      }),
+    };
+    return underway.refusal;
+  };
+
+  /** What a request found before anybody asked, while the network may not have been there yet, is not the answer to a question. */
+  const renewalAsked = async (apiKey: Secret): Promise<TokenRefusal | null> => {
+    const joinsEarly = underway?.isEarly === true;
+    const refusal = await renewal(apiKey);
+    return joinsEarly && refusal?.kind === 'retryable' && refusal.afterMs === null ? renewal(apiKey) : refusal;
   };
 
   const usable = (refused: number | null): HeldToken | null =>
@@ -197,12 +209,15 @@ const makeTokenSource = (host: KmsPorts, iamUrl: string): TokenSource => {
       const outcome = await withinTime(
         host.clock,
         limits.timeoutMs,
-        renewal(apiKey).then((refusal) => refusal ?? 'renewed'),
+        renewalAsked(apiKey).then((refusal) => refusal ?? 'renewed'),
       );
       if (outcome === null) return noToken('timeout: no answer in time');
       if (outcome !== 'renewed') return outcome;
       const token = usable(refused);
       return token === null ? noToken('the new token has already ended') : handOut(token);
+    },
+    prepare: async (apiKey) => {
+      if (usable(null) === null) await renewal(apiKey, true);
     },
   };
 };

@@ -69,9 +69,9 @@ export const keyProtect = (host: KmsPorts, access: KeyAccess): KeyBackend => {
     isWrappedText(wrapped) ? null : { kind: 'badCiphertext', correlationId: null };
 
   return {
-    prepare: async ({ timeoutMs } = DEFAULT_LIMITS) => {
+    prepare: () => {
       const { iamUrl, apiKey } = access;
-      await tokenSourceFor(host, iamUrl, apiKey).token(apiKey, { timeoutMs }, null);
+      return tokenSourceFor(host, iamUrl, apiKey).prepare(apiKey);
     },
     generateAndWrap: (limits = DEFAULT_LIMITS) => ask(action('wrap', '{}'), limits, parseGenerated),
     wrap: async (seed3, limits = DEFAULT_LIMITS) => {

@@ -16,6 +16,7 @@ import { type HeaderRead, readLuksHeader } from './luks-header.ts';
 import { gateLuks1 } from './luks1-gate.ts';
 import { readLuks1Header } from './luks1-header.ts';
 import { type MetadataState, readMetadataState } from './metadata-state.ts';
+import { oneLook } from './one-look.ts';
 import { foundAtOurPlaces } from './our-places.ts';
 import { isOurHalfWrittenTable, tableRanges } from './partition-table.ts';
 import { destructive, type Plan, type Step } from './plan.ts';
@@ -82,22 +83,12 @@ const lookAtMetadata = async (host: Host, plan: Plan, disk: DiskEntry): Promise<
   if (!writes || plan.steps.some((step) => step.do === 'partition')) return null;
   const partition = disk.partitions.find(({ number }) => number === 1);
   if (partition === undefined) return 'foreign';
-  const device = await host.disks.open(partition.path, 'read');
-  try {
-    return await readMetadataState(host, device);
-  } finally {
-    await device.close();
-  }
+  return oneLook(host, partition.path, (device) => readMetadataState(host, device));
 };
 
 const roomOf = async (host: Host, plan: Plan, disk: DiskEntry): Promise<number | null> => {
   if (!plan.steps.some((step) => step.do === 'grow-partition')) return null;
-  const whole = await host.disks.open(disk.path, 'read');
-  try {
-    return await roomToGrow(whole.read, whole.sizeBytes, disk.sectorBytes);
-  } finally {
-    await whole.close();
-  }
+  return oneLook(host, disk.path, (whole) => roomToGrow(whole.read, whole.sizeBytes, disk.sectorBytes));
 };
 
 const opensSafely = async (
@@ -161,12 +152,9 @@ export const guardPlan = async (
     throw new AgentError('VOLUME_GUARD_OBJECTS', { volume: plan.volume, detail });
   };
   const disk = (await host.disks.list(plan.disk)).find(({ path }) => path === plan.disk) ?? refuse('the disk is gone');
-  const target = await host.disks.open(plan.target.path, 'read');
-  try {
+  return oneLook(host, plan.target.path, async (target) => {
     const reason = objection(plan, await look(host, plan, disk, target, legacy));
     if (reason !== null) refuse(reason);
     return plan as GuardedPlan;
-  } finally {
-    await target.close();
-  }
+  });
 };

@@ -9,6 +9,7 @@ import { mebibyte, type ReadAt } from './device-bytes.ts';
 import { type GatedHeader, gateHeader } from './gate.ts';
 import { imageOf } from './header-file.ts';
 import { readLuksHeader } from './luks-header.ts';
+import { oneLook } from './one-look.ts';
 import { readPartitionTable } from './partition-table.ts';
 import { withVolumeLock } from './volume-lock.ts';
 
@@ -108,15 +109,12 @@ const manifestOf = (
 
 /** The backup must pass the gate by itself, and be the header that was asked for. */
 const insistReadable = async (host: Host, file: string, header: GatedHeader, sha256: string): Promise<void> => {
-  const written = await host.disks.open(file, 'read');
-  try {
+  await oneLook(host, file, async (written) => {
     const bytes = await written.read(0, written.sizeBytes);
     const again = await gatedOn(written);
     if (createHash('sha256').update(bytes).digest('hex') !== sha256 || again.copy.uuid !== header.copy.uuid)
       throw new AgentError('HEADER_NOT_BACKED_UP', { path: file, detail: 'the backup reads back differently' });
-  } finally {
-    await written.close();
-  }
+  });
 };
 
 export const manifestPath = (file: string): string => `${file}.json`;
@@ -127,20 +125,19 @@ export const manifestPath = (file: string): string => `${file}.json`;
  * already), VOLUME_LOCKED.
  */
 export const backUpHeader = async (host: Host, path: string, file: string): Promise<BackupManifest> => {
-  const device = await host.disks.open(path, 'read');
-  try {
-    const { token, copy } = await gatedOn(device);
-    return await withVolumeLock(host, copy.uuid, token?.volume ?? copy.uuid, async () => {
-      const header = await gatedOn(device);
-      const bytes = await bytesOf(device.read, path, header);
-      const manifest = manifestOf(header, bytes, { file, device, at: host.clock.now() });
-      await host.files.writeNew(file, bytes, 0o600);
-      await insistReadable(host, file, header, manifest.sha256);
-      const text = `${JSON.stringify(manifest, null, 2)}\n`;
-      await host.files.writeNew(manifestPath(file), Buffer.from(text), 0o600);
-      return manifest;
-    });
-  } finally {
-    await device.close();
-  }
+  const { token, copy } = await oneLook(host, path, gatedOn);
+  const work = async (device: BlockDevice): Promise<BackupManifest> => {
+    const header = await gatedOn(device);
+    if (header.copy.uuid !== copy.uuid)
+      throw new AgentError('HEADER_NOT_BACKED_UP', { path, detail: 'another volume came in its place meanwhile' });
+    const bytes = await bytesOf(device.read, path, header);
+    const manifest = manifestOf(header, bytes, { file, device, at: host.clock.now() });
+    await host.files.writeNew(file, bytes, 0o600);
+    await insistReadable(host, file, header, manifest.sha256);
+    const text = `${JSON.stringify(manifest, null, 2)}\n`;
+    await host.files.writeNew(manifestPath(file), Buffer.from(text), 0o600);
+    return manifest;
+  };
+  // A look of its own: who held the lock may have changed the header.
+  return withVolumeLock(host, copy.uuid, token?.volume ?? copy.uuid, () => oneLook(host, path, work));
 };

@@ -20,6 +20,7 @@ import { gateLuks1 } from './luks1-gate.ts';
 import { readLuks1Header } from './luks1-header.ts';
 import { readMetadataState } from './metadata-state.ts';
 import type { Observation } from './observation.ts';
+import { oneLook } from './one-look.ts';
 import { foundAtOurPlaces } from './our-places.ts';
 import { isOurHalfWrittenTable, type PartitionTable, readPartitionTable, tableRanges } from './partition-table.ts';
 import { readSignatures } from './signatures.ts';
@@ -129,15 +130,6 @@ const judgeTarget = async (
   return unproven('blank', device, 'all sampled bytes are zero');
 };
 
-const openThen = async <T>(host: Host, path: string, use: (device: BlockDevice) => Promise<T>): Promise<T> => {
-  const device = await host.disks.open(path, 'read');
-  try {
-    return await use(device);
-  } finally {
-    await device.close();
-  }
-};
-
 type Partitioned = Extract<PartitionTable, { kind: 'gpt' }>;
 
 /** The two partitions as both our reader and the kernel see them; null when they are not ours or disagree. */
@@ -159,7 +151,7 @@ const observeMetadata = async (
   metadataPath: string,
   judged: Judged,
 ): Promise<Pick<Observation, 'metadata' | 'seed'>> =>
-  openThen(host, metadataPath, async (device) => {
+  oneLook(host, metadataPath, async (device) => {
     const metadata = await readMetadataState(host, device);
     const mirror = seedFactOf(await readRootFile(device.read, device.sizeBytes, keyfileName));
     const kept = mirror.fact === 'present' ? [mirror.wrapped] : [];
@@ -182,7 +174,7 @@ export const observe = async (
   disk: DiskEntry,
   legacy: readonly LegacyProfile[] = [],
 ): Promise<Observation> =>
-  openThen(host, disk.path, async (whole) => {
+  oneLook(host, disk.path, async (whole) => {
     const base = {
       volume: volume.key,
       disk: {
@@ -224,7 +216,7 @@ export const observe = async (
     if (partitions === null)
       return other('twoOther', table.partitions.map(({ name }) => JSON.stringify(name)).join(' and '));
     const marked = { volume: volume.key, partitionGuid: partitions.data.guid };
-    const judged = await openThen(host, partitions.data.path, (data) =>
+    const judged = await oneLook(host, partitions.data.path, (data) =>
       judgeTarget(host, data, data.read, marked, legacy),
     );
     return {

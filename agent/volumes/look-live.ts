@@ -8,6 +8,7 @@ import { type Live, mountedAt } from './live.ts';
 import { readLuksHeader } from './luks-header.ts';
 import { gateLuks1 } from './luks1-gate.ts';
 import { readLuks1Header } from './luks1-header.ts';
+import { oneLook } from './one-look.ts';
 import { type OpenedRecord, openedMaxBytes, openedPath, parseOpened } from './opened-record.ts';
 
 const maxMountInfoBytes = 4 * 1024 * 1024;
@@ -53,8 +54,7 @@ const readHeader = async (
   path: string,
   legacy: readonly LegacyProfile[],
 ): Promise<Pick<Live, 'header' | 'backingBytes'>> => {
-  const device = await host.disks.open(path, 'read');
-  try {
+  return oneLook(host, path, async (device) => {
     const backingBytes = device.sizeBytes;
     const found = await readLuksHeader(device.read, backingBytes);
     if (found.kind === 'damaged') return { backingBytes, header: { refused: found.reason } };
@@ -64,9 +64,7 @@ const readHeader = async (
         ? gateHeader(found.current, legacy)
         : gateLuks1(await readLuks1Header(device.read, backingBytes), backingBytes, legacy);
     return { backingBytes, header: gate.kind === 'passed' ? gate.header : { refused: gate.reason } };
-  } finally {
-    await device.close();
-  }
+  });
 };
 
 /** `legacy` is `volumes.legacyProfiles`. Throws ENCRYPTION_UNKNOWN, FILE_UNREADABLE and COMMAND_NOT_STARTED when it cannot be found out. */

@@ -11,28 +11,19 @@ import { findOpening } from './find-opening.ts';
 import { headerPath } from './header-file.ts';
 import type { GatedLuks1 } from './luks1-gate.ts';
 import type { Observation } from './observation.ts';
+import { oneLook } from './one-look.ts';
 import { derivePassphrase } from './passphrase.ts';
 import type { Proof } from './prove.ts';
 
-const copyHeader = async (
-  host: Host,
-  volume: string,
-  run: string,
-  device: string,
-  header: GatedLuks1,
-): Promise<void> => {
-  const opened = await host.disks.open(device, 'read');
-  try {
+const copyHeader = (host: Host, volume: string, run: string, device: string, header: GatedLuks1): Promise<void> =>
+  oneLook(host, device, async (opened) => {
     const areaOf = async ({ offset, length }: ByteRange) => ({ offset, bytes: await opened.read(offset, length) });
     const areas = await Promise.all(header.keyslots.map(({ area }) => areaOf(area)));
     const path = headerPath(run, volume);
     await host.files.remove(path);
     const pieces = [{ offset: 0, bytes: header.copy.bytes }, ...areas];
     await host.files.writeSparse(path, header.segment.offsetBytes, pieces, 0o600);
-  } finally {
-    await opened.close();
-  }
-};
+  });
 
 /**
  * Leaves H at headerPath(run, volume) for the plan to use, unless it throws: LUKS_OPEN_FAILED, and VOLUME_LUKS1_UNCHANGED

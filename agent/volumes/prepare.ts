@@ -105,8 +105,7 @@ const isSettled = async ({ files }: Host, { partitions }: DiskEntry): Promise<bo
 const readyService = async (host: Host, { partitions }: DiskEntry, first: KeyBackend | undefined): Promise<void> => {
   const metadata = partitions.find(({ number }) => number === 1);
   if (first?.prepare === undefined || metadata === undefined || partitions.length !== 2) return;
-  // Whatever breaks here, the first question meets it again, and tells.
-  if (await followsNoRestart(host, metadata.path)) await first.prepare().catch(() => {});
+  if (await followsNoRestart(host, metadata.path)) await first.prepare();
 };
 
 const settledDisk = async (
@@ -116,7 +115,8 @@ const settledDisk = async (
   first: KeyBackend | undefined,
 ): Promise<DiskEntry> => {
   const disk = await awaitDisk(host, volume, settings.volumes);
-  void readyService(host, disk, first);
+  // Whatever breaks there, the first question meets it again, and tells.
+  void readyService(host, disk, first).catch(() => {});
   if (await isSettled(host, disk)) return disk;
   await host.run(settleDevices());
   return awaitDisk(host, volume, settings.volumes);

@@ -14,6 +14,7 @@ import type { HeaderOnDevice } from './header-commit.ts';
 import { headerPath, onDevice, writeHeaderFile } from './header-file.ts';
 import { proveLuks1 } from './luks1-prove.ts';
 import { guidsOf, type Observation } from './observation.ts';
+import { oneLook } from './one-look.ts';
 import { derivePassphrase, type Seeds } from './passphrase.ts';
 import type { Outcome } from './scenarios.ts';
 import { type Binding, macMatches, type Scheme } from './token.ts';
@@ -159,14 +160,11 @@ const copyHeader = async (
   { target, header: found }: Observation,
 ): Promise<HeaderOnDevice> => {
   if (found === null) throw new TypeError('a scenario that opens came without a gated header');
-  const device = await host.disks.open(target.path, 'read');
-  try {
+  return oneLook(host, target.path, async (device) => {
     const present = await onDevice(device.read, found);
     await writeHeaderFile(host, headerPath(run, volume), found.gated.segment.offsetBytes, present.image);
     return present;
-  } finally {
-    await device.close();
-  }
+  });
 };
 
 /**

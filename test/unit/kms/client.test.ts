@@ -190,6 +190,31 @@ t.test('a refused API key is told apart from a token service in trouble', async 
   }
 });
 
+t.test('a question that joins a token request begun early asks for itself when that reached nobody', async (t) => {
+  const rows: readonly (readonly [name: string, FakeAnswer, kind: string, tokens: number])[] = [
+    ['no connection', { failure: 'connect' }, 'done', 2],
+    ['trouble', { status: 503, body: 'down' }, 'done', 2],
+    ['patience is asked for', { status: 429, headers: { 'retry-after': '8' } }, 'retryable', 1],
+    ['the API key is refused', { status: 400, body: { errorCode: 'BXNIM0415E' } }, 'denied', 1],
+    ['a token', token('tok'), 'done', 1],
+  ];
+  for (const [name, early, kind, expected] of rows) {
+    let tokens = 0;
+    let answer = (_: FakeAnswer): void => {};
+    const { backend } = client((request) => {
+      if (!isToken(request)) return metadata();
+      tokens += 1;
+      return tokens > 1 ? token('tok') : new Promise<FakeAnswer>((resolve) => (answer = resolve));
+    });
+    const ready = backend.prepare?.();
+    const asked = [backend.keyState(), backend.keyState()];
+    answer(early);
+    await ready;
+    for (const { kind: found } of await Promise.all(asked)) t.equal(found, kind, name);
+    t.equal(tokens, expected, `${name}: requests, whoever asks`);
+  }
+});
+
 t.test('when the token service asks for patience, the callers of one API key ask once', async (t) => {
   const clock = manualClock();
   let asked = 0;

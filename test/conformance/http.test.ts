@@ -15,7 +15,7 @@ const http = makeHttp({ extraCa: [], proxy: null });
 const get = (
   url: string,
   more: { readonly timeoutMs?: number; readonly maxBodyBytes?: number } = {},
-): Promise<HttpOutcome> => http({ method: 'GET', url, headers: {}, timeoutMs: 1000, maxBodyBytes: 1000, ...more });
+): Promise<HttpOutcome> => http({ method: 'GET', url, headers: {}, timeoutMs: 10_000, maxBodyBytes: 1000, ...more });
 
 const reply = (status: number, body: string, headers: Record<string, string> = {}): ServerReply => ({
   kind: 'reply',
@@ -71,7 +71,7 @@ t.test('an answer, whatever its status, with lower-case headers; redirects are n
 t.test('a secret body arrives, and its sender keeps it', async (t) => {
   const url = await serving(t, (request) => reply(200, request.body.toString('hex')));
   const body = Secret.take(Buffer.from([0, 1, 255, 10]));
-  const outcome = await http({ method: 'POST', url, headers: {}, body, timeoutMs: 1000, maxBodyBytes: 100 });
+  const outcome = await http({ method: 'POST', url, headers: {}, body, timeoutMs: 10_000, maxBodyBytes: 100 });
   t.equal(outcome.kind === 'answer' && outcome.response.body.toString(), '0001ff0a');
   t.equal(body.length, 4);
   t.equal(
@@ -135,7 +135,7 @@ t.test('a limit for the connection alone: what swallows packets, and who shakes 
     const outcome = await http({ method: 'GET', url, headers: {}, timeoutMs, connectTimeoutMs, maxBodyBytes: 1000 });
     const tookMs = performance.now() - beganMs;
     t.match(outcome, { kind: 'failure', failure, detail: /127\.0\.0\.1:\d+ in time$/ }, name);
-    t.ok(tookMs >= (failure === 'timeout' ? 550 : 150) && tookMs < 2500, `${name}: ${Math.round(tookMs)} ms`);
+    t.ok(tookMs >= (failure === 'timeout' ? 550 : 150) && tookMs < 4500, `${name}: ${Math.round(tookMs)} ms`);
   }
 });
 
@@ -174,7 +174,7 @@ t.test('the environment cannot switch verification off', async (t) => {
   process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
   t.match(await get(server.url), { kind: 'failure', failure: 'tls' });
   const trusting = makeHttp({ extraCa: [readFileSync(ca, 'utf8')], proxy: null });
-  const outcome = await trusting({ method: 'GET', url: server.url, headers: {}, timeoutMs: 1000, maxBodyBytes: 10 });
+  const outcome = await trusting({ method: 'GET', url: server.url, headers: {}, timeoutMs: 10_000, maxBodyBytes: 10 });
   t.match(outcome, { kind: 'answer' });
 });
 
@@ -216,24 +216,28 @@ t.test('https goes through the configured proxy, end to end; what the proxy does
     onError: () => {},
   });
   t.teardown(() => server.close());
-  const through = (proxy: string, trusted = true) => {
+  const through = (proxy: string, { trusted = true, timeoutMs = 10_000 } = {}) => {
     const send = makeHttp({ extraCa: trusted ? [readFileSync(ca, 'utf8')] : [], proxy });
-    return send({ method: 'GET', url: server.url, headers: {}, timeoutMs: 500, maxBodyBytes: 10 });
+    return send({ method: 'GET', url: server.url, headers: {}, timeoutMs, maxBodyBytes: 10 });
   };
   const good = await proxied(t, tunnel);
   t.match(await through(good.url), { kind: 'answer', response: { status: 200, body: Buffer.from('ok') } });
   t.strictSame(good.targets, [new URL(server.url).host]);
-  t.match(await through(good.url, false), { kind: 'failure', failure: 'tls' }, 'the proxy is no reason to trust more');
+  t.match(
+    await through(good.url, { trusted: false }),
+    { kind: 'failure', failure: 'tls' },
+    'the proxy is no reason to trust more',
+  );
 
   const refusing = await proxied(t, (socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'));
   t.match(await through(refusing.url), { kind: 'failure', failure: 'connect' });
   const silent = await proxied(t, () => {});
-  t.match(await through(silent.url), { kind: 'failure', failure: 'connect' });
+  t.match(await through(silent.url, { timeoutMs: 500 }), { kind: 'failure', failure: 'connect' });
   t.match(await through('http://127.0.0.1:9'), { kind: 'failure', failure: 'connect' });
 
   const url = await serving(t, () => reply(200, 'plain'));
   const send = makeHttp({ extraCa: [], proxy: refusing.url });
-  const plain = await send({ method: 'GET', url, headers: {}, timeoutMs: 500, maxBodyBytes: 10 });
+  const plain = await send({ method: 'GET', url, headers: {}, timeoutMs: 10_000, maxBodyBytes: 10 });
   t.match(plain, { kind: 'answer' }, 'loopback is not asked for through a proxy');
 
   process.env.HTTPS_PROXY = refusing.url;
@@ -243,7 +247,7 @@ t.test('https goes through the configured proxy, end to end; what the proxy does
     delete process.env.NODE_USE_ENV_PROXY;
   });
   const direct = makeHttp({ extraCa: [readFileSync(ca, 'utf8')], proxy: null });
-  const outcome = await direct({ method: 'GET', url: server.url, headers: {}, timeoutMs: 500, maxBodyBytes: 10 });
+  const outcome = await direct({ method: 'GET', url: server.url, headers: {}, timeoutMs: 10_000, maxBodyBytes: 10 });
   t.match(outcome, { kind: 'answer' }, 'the environment has no say');
 });
 
@@ -258,6 +262,6 @@ t.test('settings that cannot work are refused when they are read', async (t) => 
 t.test('a request that is too long for the server is turned away', async (t) => {
   const url = await serving(t, () => reply(200, 'ok'));
   const body = 'x'.repeat(1001);
-  const outcome = await http({ method: 'POST', url, headers: {}, body, timeoutMs: 1000, maxBodyBytes: 100 });
+  const outcome = await http({ method: 'POST', url, headers: {}, body, timeoutMs: 10_000, maxBodyBytes: 100 });
   t.match(outcome, { kind: 'answer', response: { status: 413 } });
 });

@@ -33,7 +33,7 @@ export type MakeBackend = (t: Test) => Promise<BackendUnderTest>;
 const VERSION = /^[A-Za-z0-9_-]{1,64}$/;
 const journal = { message: () => {}, note: () => {} };
 /** Room for a busy machine beside the limit of a call. */
-const SLACK_MS = 1500;
+const SLACK_MS = 5000;
 
 const textOf = (seed3: Secret): string => seed3.expose((bytes) => bytes.toString('latin1'));
 const seedOf = (bytes: number): string => entropy.bytes(bytes).toString('base64');

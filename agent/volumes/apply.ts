@@ -15,7 +15,6 @@ import { markerBytes, renderMarker } from './formatting-marker.ts';
 import type { GatedHeader } from './gate.ts';
 import type { GuardedPlan } from './guard.ts';
 import { insistUnchanged, planHeaderCommit, planHeaderMend, writeInOrder } from './header-commit.ts';
-import { headerPath } from './header-file.ts';
 import type { GatedLuks1 } from './luks1-gate.ts';
 import { adoptHeader, formatHeader, type NewHeader } from './make-header.ts';
 import { writeMirror } from './mirror.ts';
@@ -28,7 +27,6 @@ import { growPartition, makePartitions, writeTo } from './write-table.ts';
 /** What is true while a plan runs. */
 interface Progress {
   readonly host: Host;
-  readonly run: string;
   readonly volume: ContractVolume;
   readonly plan: GuardedPlan;
   proof: Proof;
@@ -63,12 +61,11 @@ const insist = <T>(value: T | null | undefined, what: string): T => {
 
 const open = async (progress: Progress, step: Extract<Step, { do: 'open' }>): Promise<void> => {
   const { host, proof } = progress;
-  const file = headerPath(progress.run, progress.volume.key);
   const { segment } = insist(progress.header ?? progress.luks1, 'a gated header');
   const { keyslot } = proof;
   const command = commands.luksOpen(
     {
-      header: file,
+      header: proof.headerFile,
       device: progress.targetPath,
       name: step.mapping,
       keyslot,
@@ -134,11 +131,11 @@ const mend = async (progress: Progress): Promise<void> => {
 };
 
 const renewPassphrase = async (progress: Progress, step: Extract<Step, { do: 'change-passphrase' }>): Promise<void> => {
-  const { host, run, plan, proof, volume } = progress;
+  const { host, plan, proof, volume } = progress;
   const present = insist(proof.present, 'a header');
   const gated = insist(progress.header, 'a header');
   const device = progress.targetPath;
-  const changed = await changePassphrase(host, { run, plan, proof, step, present, gated, device });
+  const changed = await changePassphrase(host, { plan, proof, step, present, gated, device });
   progress.pending = changed;
   progress.header = changed.gated;
   await commit(progress);
@@ -149,7 +146,7 @@ const renewPassphrase = async (progress: Progress, step: Extract<Step, { do: 'ch
 };
 
 const perform = async (progress: Progress, step: Step): Promise<void> => {
-  const { host, run, volume, plan, proof } = progress;
+  const { host, volume, plan, proof } = progress;
   switch (step.do) {
     case 'partition': {
       const made = await makePartitions(host, plan, step);
@@ -167,13 +164,12 @@ const perform = async (progress: Progress, step: Step): Promise<void> => {
     }
     case 'format': {
       const device = progress.targetPath;
-      progress.pending = await formatHeader(host, { run, plan, proof, step, device });
+      progress.pending = await formatHeader(host, { plan, proof, step, device });
       progress.header = progress.pending.gated;
       return undefined;
     }
     case 'commit-token':
       progress.pending = await adoptHeader(host, {
-        run,
         plan,
         proof,
         present: insist(progress.proof.present, 'a header'),
@@ -211,7 +207,6 @@ export const closeVolumes = async (host: Host, volumes: readonly AppliedVolume[]
 export const applyPlan = async (
   host: Host,
   given: {
-    readonly run: string;
     readonly volume: ContractVolume;
     readonly plan: GuardedPlan;
     readonly proof: Proof;
@@ -221,7 +216,6 @@ export const applyPlan = async (
   const { plan, proof, volume, observation } = given;
   const progress: Progress = {
     host,
-    run: given.run,
     volume,
     plan,
     proof,
@@ -240,7 +234,7 @@ export const applyPlan = async (
     if (mapping !== null) await closeMapping(host, { volume: volume.key, mapping, mounted: null });
     throw error;
   } finally {
-    await dropHeader(host, given.run, volume.key);
+    await dropHeader(host, proof.headerFile);
   }
   const header = insist(progress.header ?? progress.luks1, 'a header');
   host.journal.message(plan.seeds === 3 ? 'VOLUME_ENCRYPTED_WITH_KMS' : 'VOLUME_ENCRYPTED', { volume: volume.key });

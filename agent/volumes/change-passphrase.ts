@@ -9,7 +9,7 @@ import { Secret } from '../secret.ts';
 import * as commands from './commands.ts';
 import { type GatedHeader, legacyOf } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
-import { headerPath, readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
+import { readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
 import { gateImage, type NewHeader, salts, tokenFor } from './make-header.ts';
 import type { Plan, Step } from './plan.ts';
 import type { Proof } from './prove.ts';
@@ -39,7 +39,6 @@ export interface ChangedHeader extends NewHeader {
 export const changePassphrase = async (
   host: Host,
   given: {
-    readonly run: string;
     readonly plan: Plan;
     readonly proof: Proof;
     readonly step: Extract<Step, { do: 'change-passphrase' }>;
@@ -48,12 +47,12 @@ export const changePassphrase = async (
     readonly device: string;
   },
 ): Promise<ChangedHeader> => {
-  const { run, plan, proof, step, present, gated, device } = given;
+  const { plan, proof, step, present, gated, device } = given;
   const fail = (detail: string): AgentError =>
     new AgentError('LUKS_PASSWORD_CHANGE_FAILED', { volume: plan.volume, detail });
   const { renewal } = proof;
   if (renewal === null) throw new TypeError('the plan changes a passphrase that is the right one already');
-  const header = headerPath(run, plan.volume);
+  const header = proof.headerFile;
   const sizeBytes = gated.segment.offsetBytes;
   const legacy = legacyOf(gated);
   // Without our token, which would name a keyslot that is about to go.

@@ -4,7 +4,6 @@
  */
 import type { Command, Host } from '../ports.ts';
 import { dmRemove, unmountVolume } from './commands.ts';
-import { headerPath } from './header-file.ts';
 
 const succeeds = async (host: Pick<Host, 'run'>, command: Command): Promise<boolean> => {
   try {
@@ -28,6 +27,6 @@ export const closeMapping = async (
 };
 
 /** Removes H. What a failure leaves behind is a copy of bytes of the disk, in memory, readable by root. */
-export const dropHeader = async (host: Pick<Host, 'files'>, run: string, volume: string): Promise<void> => {
-  await host.files.remove(headerPath(run, volume)).catch(() => {});
+export const dropHeader = async (host: Pick<Host, 'files'>, headerFile: string): Promise<void> => {
+  await host.files.remove(headerFile).catch(() => {});
 };

@@ -45,8 +45,12 @@ export const withToken = (
   return rendered === null ? null : { ...rendered, areas: image.areas };
 };
 
-/** Where H of a volume lies. `run` must be memory-backed; boot checks that once. */
-export const headerPath = (run: string, volume: string): string => `${run}/headers/${volume}.luks`;
+/**
+ * Where H of a volume shall lie, for one proof: a rehearsal beside a boot has one of its own. `run` must be memory-backed; boot checks
+ * that once.
+ */
+export const newHeaderPath = ({ entropy }: Pick<Host, 'entropy'>, run: string, volume: string): string =>
+  `${run}/headers/${volume}.${entropy.uuid()}.luks`;
 
 /** Writes H; `sizeBytes` is where the data segment starts, so that cryptsetup finds room for every keyslot area. */
 export const writeHeaderFile = async (

@@ -5,7 +5,7 @@ import type { Host } from '../ports.ts';
 import { complaintOf, headerBytes, luksFormat } from './commands.ts';
 import { type GatedHeader, gateHeader, legacyOf } from './gate.ts';
 import type { HeaderImage, HeaderOnDevice } from './header-commit.ts';
-import { headerPath, readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
+import { readHeaderFile, withToken, writeHeaderFile } from './header-file.ts';
 import { readLuksHeader } from './luks-header.ts';
 import type { Plan, Step } from './plan.ts';
 import { bindingOf, type Proof } from './prove.ts';
@@ -45,16 +45,15 @@ export const gateImage = async (
 export const formatHeader = async (
   host: Host,
   given: {
-    readonly run: string;
     readonly plan: Plan;
     readonly proof: Proof;
     readonly step: Extract<Step, { do: 'format' }>;
     readonly device: string;
   },
 ): Promise<NewHeader> => {
-  const { run, plan, proof, step, device } = given;
+  const { plan, proof, step, device } = given;
   const fail = (detail: string): AgentError => new AgentError('LUKS_FORMAT_FAILED', { volume: plan.volume, detail });
-  const file = headerPath(run, plan.volume);
+  const file = proof.headerFile;
   await host.files.remove(file);
   const { luksUuid, sectorBytes, kdf } = step;
   const result = await host.run(luksFormat({ header: file, device, luksUuid, sectorBytes, kdf }, proof.passphrase));
@@ -85,14 +84,13 @@ export const formatHeader = async (
 export const adoptHeader = async (
   host: Host,
   given: {
-    readonly run: string;
     readonly plan: Plan;
     readonly proof: Proof;
     readonly present: HeaderOnDevice;
     readonly gated: GatedHeader;
   },
 ): Promise<NewHeader> => {
-  const { run, plan, proof, present, gated } = given;
+  const { plan, proof, present, gated } = given;
   const fail = (detail: string): AgentError => new AgentError('VOLUME_COMMIT_FAILED', { volume: plan.volume, detail });
   const [slot, ...others] = gated.keyslots;
   if (slot === undefined || others.length > 0) throw fail('a volume made elsewhere must have exactly one keyslot');
@@ -101,6 +99,6 @@ export const adoptHeader = async (
   if (image === null) throw fail('the wrapped seed does not fit into the header');
   const again = await gateImage(image, gated.segment.offsetBytes, legacyOf(gated));
   if (typeof again === 'string') throw fail(again);
-  await writeHeaderFile(host, headerPath(run, plan.volume), gated.segment.offsetBytes, image);
+  await writeHeaderFile(host, proof.headerFile, gated.segment.offsetBytes, image);
   return { gated: again, image };
 };

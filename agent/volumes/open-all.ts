@@ -93,7 +93,7 @@ export const prepareAll = async (
     refuseCopies(done);
     return done;
   } catch (error) {
-    for (const { volume, proof } of done) await discard(host, preparation.settings, volume, proof);
+    for (const { proof } of done) await discard(host, proof);
     throw error;
   }
 };
@@ -105,13 +105,13 @@ export const prepareAll = async (
 const refreshed = async (host: Host, prepared: PreparedVolume, preparation: Preparation): Promise<PreparedVolume> => {
   const { keyAskedAtMs, volume, proof, plan } = prepared;
   if (keyAskedAtMs !== null && host.clock.monotonicMs() - keyAskedAtMs > keyAnswerAgeMs) {
-    await discard(host, preparation.settings, volume, proof);
+    await discard(host, proof);
     return prepareVolume(host, volume, preparation);
   }
   try {
     return { ...prepared, plan: await guardPlan(host, plan, preparation.settings.volumes.legacyProfiles) };
   } catch (error) {
-    await discard(host, preparation.settings, volume, proof);
+    await discard(host, proof);
     throw error;
   }
 };
@@ -128,8 +128,7 @@ const carryOut = async (host: Host, given: PreparedVolume, preparation: Preparat
     current = await refreshed(host, given, preparation);
     const { volume, plan, proof, observation, keyAskedAtMs, restarts } = current;
     announce(host, plan);
-    const { run } = preparation.settings.paths;
-    return { applied: await applyPlan(host, { run, volume, plan, proof, observation }), keyAskedAtMs, restarts };
+    return { applied: await applyPlan(host, { volume, plan, proof, observation }), keyAskedAtMs, restarts };
   } finally {
     current.proof.wipe();
   }

@@ -11,6 +11,7 @@ import type { DiskEntry, Host } from '../ports.ts';
 import { dropHeader } from './close-volume.ts';
 import { settleDevices } from './commands.ts';
 import { type GuardedPlan, guardPlan } from './guard.ts';
+import { newHeaderPath } from './header-file.ts';
 import { awaitDisk, observe } from './inspect.ts';
 import type { Observation } from './observation.ts';
 import { decide, type NewIdentities, type Plan, planVolume, refuseUnusableSeedSource } from './plan.ts';
@@ -166,7 +167,7 @@ export const prepareVolume = async (
   if (restarts?.known.pending === true) await delayFirstQuestion(host, volume, preparation);
   const proof =
     outcome.kind === 'formats'
-      ? await proveNew(volume, outcome, observation, obtain)
+      ? await proveNew(volume, outcome, observation, newHeaderPath(host, settings.paths.run, volume.key), obtain)
       : await proveOpening(host, volume, outcome, observation, settings.paths.run, obtain);
   try {
     const proven = {
@@ -180,7 +181,7 @@ export const prepareVolume = async (
     );
     return { volume, observation, plan, proof, keyAskedAtMs: proof.obtained?.askedAtMs ?? null, restarts };
   } catch (error) {
-    await discard(host, settings, volume, proof);
+    await discard(host, proof);
     throw error;
   }
 };
@@ -194,14 +195,9 @@ export const isNewWrapping = ({ obtained }: Proof, { header }: Observation): boo
 };
 
 /** Forgets what a proof left in memory. */
-export const discard = async (
-  host: Host,
-  settings: AgentConfiguration,
-  volume: ContractVolume,
-  proof: Proof,
-): Promise<void> => {
+export const discard = async (host: Host, proof: Proof): Promise<void> => {
   proof.wipe();
-  await dropHeader(host, settings.paths.run, volume.key);
+  await dropHeader(host, proof.headerFile);
 };
 
 /** The plan without carrying it out: for volumes that would be formatted the key service is not asked for a seed. */
@@ -210,6 +206,6 @@ export const rehearseVolume = async (host: Host, volume: ContractVolume, prepara
   if (decide(volume, observation).kind === 'formats')
     return guardPlan(host, planVolume(volume, observation, nothingProven, newIdentities(host)));
   const { plan, proof } = await prepareVolume(host, volume, preparation);
-  await discard(host, preparation.settings, volume, proof);
+  await discard(host, proof);
   return plan;
 };

@@ -11,7 +11,7 @@ import { dropHeader } from './close-volume.ts';
 import { findOpening } from './find-opening.ts';
 import type { GatedHeader } from './gate.ts';
 import type { HeaderOnDevice } from './header-commit.ts';
-import { headerPath, onDevice, writeHeaderFile } from './header-file.ts';
+import { newHeaderPath, onDevice, writeHeaderFile } from './header-file.ts';
 import { proveLuks1 } from './luks1-prove.ts';
 import { guidsOf, type Observation } from './observation.ts';
 import { oneLook } from './one-look.ts';
@@ -26,6 +26,8 @@ import { type Binding, macMatches, type Scheme } from './token.ts';
 export type ObtainSeed = (stored: string | null, hasAlternative?: boolean) => Promise<ObtainedSeed>;
 
 export interface Proof {
+  /** Where H lies: the header that was tested, or is yet to be made. This proof's own. */
+  readonly headerFile: string;
   /** Opens the volume as it is; for a volume that is yet to be made, will open it. */
   readonly passphrase: Secret;
   readonly scheme: Scheme;
@@ -79,13 +81,14 @@ export const proveNew = async (
   volume: ContractVolume,
   outcome: Extract<Outcome, { kind: 'formats' }>,
   observation: Observation,
+  headerFile: string,
   obtain: ObtainSeed,
 ): Promise<Proof> => {
   const obtained = await obtainFor(outcome, observation, obtain);
   const seeds = { env: volume.envSeed, workload: volume.workloadSeed, kms: obtained?.seed3 ?? null };
   const scheme = ourScheme(seeds);
   const passphrase = derivePassphrase(seeds, scheme);
-  return proofOf({ passphrase, scheme, renewal: null, keyslot: null, obtained, present: null });
+  return proofOf({ headerFile, passphrase, scheme, renewal: null, keyslot: null, obtained, present: null });
 };
 
 /**
@@ -152,26 +155,25 @@ const insistBound = (
     throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
 };
 
-/** The header as it is on the device, also left at headerPath(run, volume) for cryptsetup. */
+/** The header as it is on the device, also left at `headerFile` for cryptsetup. */
 const copyHeader = async (
   host: Host,
-  volume: string,
-  run: string,
+  headerFile: string,
   { target, header: found }: Observation,
 ): Promise<HeaderOnDevice> => {
   if (found === null) throw new TypeError('a scenario that opens came without a gated header');
   return oneLook(host, target.path, async (device) => {
     const present = await onDevice(device.read, found);
-    await writeHeaderFile(host, headerPath(run, volume), found.gated.segment.offsetBytes, present.image);
+    await writeHeaderFile(host, headerFile, found.gated.segment.offsetBytes, present.image);
     return present;
   });
 };
 
 /**
  * For a volume that exists: the seeds, or a mix with a previousSeed, must open a keyslot of the header copy, and the
- * token's binding must hold. A third seed that joins two is only asked for when the two open the volume. Leaves H at
- * headerPath(run, volume) for the plan to use, unless it throws: LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY, VOLUME_BINDING_BROKEN,
- * for LUKS1 VOLUME_LUKS1_UNCHANGED, and what `obtain` throws.
+ * token's binding must hold. A third seed that joins two is only asked for when the two open the volume. Leaves H
+ * in a file of its own below `run` for the plan to use, unless it throws: LUKS_OPEN_FAILED, VOLUME_WRONG_IDENTITY,
+ * VOLUME_BINDING_BROKEN, for LUKS1 VOLUME_LUKS1_UNCHANGED, and what `obtain` throws.
  */
 export const proveOpening = async (
   host: Host,
@@ -181,24 +183,25 @@ export const proveOpening = async (
   run: string,
   obtain: ObtainSeed,
 ): Promise<Proof> => {
-  if (observation.luks1 !== null) return proveLuks1(host, volume, observation.luks1, observation, run);
+  const headerFile = newHeaderPath(host, run, volume.key);
+  if (observation.luks1 !== null) return proveLuks1(host, volume, observation.luks1, observation, headerFile);
   const header = observation.header?.gated;
   if (header === undefined) throw new TypeError('a scenario that opens came without a gated header');
   const stored = outcome.seeds === 3 && !outcome.rekeys;
   insistBound(volume, header, null, null);
   const fits = (seed3: Secret): boolean => fitsToken(volume, header, seed3, guidsOf(observation));
   let asked: string | null = null;
-  const noted: ObtainSeed = (wrapped) => {
+  const noted: ObtainSeed = (wrapped, hasAlternative) => {
     asked = wrapped;
-    return obtain(wrapped);
+    return obtain(wrapped, hasAlternative);
   };
   let obtained = stored ? await obtainStored(observation.seed.wrapped, noted, fits) : null;
   try {
     insistBound(volume, header, obtained?.seed3 ?? null, guidsOf(observation));
     if (header.token?.stored && asked !== null && asked !== header.token.stored.wrapped)
       host.journal.message('STORED_SEED_FROM_KEYFILE', { volume: volume.key });
-    const present = await copyHeader(host, volume.key, run, observation);
-    const tested = { file: headerPath(run, volume.key), device: observation.target.path, type: 'luks2' } as const;
+    const present = await copyHeader(host, headerFile, observation);
+    const tested = { file: headerFile, device: observation.target.path, type: 'luks2' } as const;
     const { seeds, scheme, isCurrent } = await findOpening(host, volume, header.token, obtained?.seed3 ?? null, tested);
     obtained ??= outcome.rekeys ? await obtain(null) : null;
     const passphrase = derivePassphrase(seeds, scheme);
@@ -207,10 +210,18 @@ export const proveOpening = async (
       isCurrent && !outcome.rekeys
         ? null
         : { passphrase: derivePassphrase(wanted, ourScheme(wanted)), scheme: ourScheme(wanted) };
-    return proofOf({ passphrase, scheme, renewal, keyslot: header.token?.keyslot ?? null, obtained, present });
+    return proofOf({
+      headerFile,
+      passphrase,
+      scheme,
+      renewal,
+      keyslot: header.token?.keyslot ?? null,
+      obtained,
+      present,
+    });
   } catch (error) {
     obtained?.seed3.wipe();
-    await dropHeader(host, run, volume.key);
+    await dropHeader(host, headerFile);
     throw error;
   }
 };

@@ -54,7 +54,7 @@ const prove = async (
     await guarded(proven);
     return { kind: 'proven', ...proven };
   } finally {
-    await discard(view, settings, volume, proof);
+    await discard(view, proof);
   }
 };
 

@@ -11,7 +11,7 @@ import { luksAddKey, luksFormat } from '../../../agent/volumes/commands.ts';
 import type { DeviceWrite } from '../../../agent/volumes/device-bytes.ts';
 import { type GatedHeader, gateHeader } from '../../../agent/volumes/gate.ts';
 import { type HeaderOnDevice, planHeaderCommit, planHeaderMend } from '../../../agent/volumes/header-commit.ts';
-import { headerPath, onDevice } from '../../../agent/volumes/header-file.ts';
+import { onDevice } from '../../../agent/volumes/header-file.ts';
 import { readLuksHeader } from '../../../agent/volumes/luks-header.ts';
 import type { Plan, Step } from '../../../agent/volumes/plan.ts';
 import type { Proof } from '../../../agent/volumes/prove.ts';
@@ -82,7 +82,8 @@ const changes: readonly Change[] = [
   },
 ];
 
-const proofOf = ({ seed3 }: Change, passphrase: Secret, present: HeaderOnDevice): Proof => ({
+const proofOf = ({ seed3 }: Change, headerFile: string, passphrase: Secret, present: HeaderOnDevice): Proof => ({
+  headerFile,
   passphrase,
   scheme: 'two-seed',
   renewal: { passphrase: fresh, scheme: seed3 === null ? 'two-seed' : 'interim' },
@@ -94,9 +95,9 @@ const proofOf = ({ seed3 }: Change, passphrase: Secret, present: HeaderOnDevice)
 
 /** A header area as cryptsetup makes it, in memory, and a function that answers the writes of the change made to a disk. */
 const prepared = async (t: Test, change: Change) => {
-  const run = t.testdir({ headers: {} });
+  const run = t.testdir({});
   const device = `${run}/device`;
-  const header = headerPath(run, 'data');
+  const header = `${run}/header`;
   writeFileSync(device, '');
   truncateSync(device, deviceBytes);
   const luksUuid = '11111111-2222-4333-8444-555555555555';
@@ -109,8 +110,8 @@ const prepared = async (t: Test, change: Change) => {
   await file.close();
   const writesOn = async (state: Buffer): Promise<readonly DeviceWrite[]> => {
     const { gated, onDevice: present } = await presentOf(state);
-    const proof = proofOf(change, old, present);
-    const changed = await changePassphrase(host, { run, plan, proof, step: change.step, present, gated, device });
+    const proof = proofOf(change, header, old, present);
+    const changed = await changePassphrase(host, { plan, proof, step: change.step, present, gated, device });
     return planHeaderCommit(present, changed.image);
   };
   const opens = async (state: Buffer, passphrase: Secret): Promise<boolean> => {

@@ -10,7 +10,6 @@ import type { DiskEntry, Host } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
 import { type GateResult, gateHeader } from '../../../agent/volumes/gate.ts';
 import { guardPlan } from '../../../agent/volumes/guard.ts';
-import { headerPath } from '../../../agent/volumes/header-file.ts';
 import { observe } from '../../../agent/volumes/inspect.ts';
 import { type HeaderRead, readLuksHeader } from '../../../agent/volumes/luks-header.ts';
 import { planVolume } from '../../../agent/volumes/plan.ts';
@@ -207,7 +206,7 @@ const prepare = async (host: Host): Promise<{ readonly plan: string; readonly he
     return { plan: observation.target.fact, header: await ours(Buffer.alloc(512)) };
   const proof = await proveOpening(host, volume, legacy, observation, work, noSeed);
   proof.wipe();
-  const header = await ours(readFileSync(headerPath(work, 'data')));
+  const header = await ours(readFileSync(proof.headerFile));
   const identities = { diskGuid: 'd', metadataGuid: 'm', dataGuid: 'p', luksUuid: randomUUID() };
   const plan = planVolume(volume, observation, { seedWasRewrapped: false, opensWithPrevious: false }, identities);
   return guardPlan(host, plan).then(

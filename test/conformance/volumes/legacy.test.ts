@@ -12,7 +12,6 @@ import { Secret } from '../../../agent/secret.ts';
 import { changePassphrase } from '../../../agent/volumes/change-passphrase.ts';
 import { luksOpen } from '../../../agent/volumes/commands.ts';
 import { guardPlan } from '../../../agent/volumes/guard.ts';
-import { headerPath } from '../../../agent/volumes/header-file.ts';
 import { observe } from '../../../agent/volumes/inspect.ts';
 import { gateLuks1 } from '../../../agent/volumes/luks1-gate.ts';
 import { parseLuks1Header } from '../../../agent/volumes/luks1-header.ts';
@@ -82,7 +81,7 @@ const prepare = async (path: string, legacy = both, given = volume()) => {
   const identities = { diskGuid: 'd', metadataGuid: 'm', dataGuid: 'p', luksUuid: randomUUID() };
   const proven = { seedWasRewrapped: false, opensWithPrevious: proof.renewal !== null };
   const plan = await guardPlan(all, planVolume(given, observation, proven, identities), legacy);
-  return { host: all, observation, proof, plan, header: headerPath(work, 'data') };
+  return { host: all, observation, proof, plan, header: proof.headerFile };
 };
 
 /** Settings of cryptsetup luksFormat, and what the agent calls it; null for what is never opened. */
@@ -200,7 +199,7 @@ t.test('LUKS1: a header exchanged between looks is never the one that cryptsetup
   const host = hostOnFiles();
   const proof = await proveOpening(host, volume(), outcome, observation, work, noSeed);
   proof.wipe();
-  t.ok(take(headerPath(work, 'data'), 0, 592).equals(sound.subarray(0, 592)));
+  t.ok(take(proof.headerFile, 0, 592).equals(sound.subarray(0, 592)));
   await t.rejects(prepare(path), { code: 'VOLUME_HEADER_DAMAGED' }, 'and a later look sees it');
 });
 

@@ -9,7 +9,7 @@ import { changePassphrase } from '../../../agent/volumes/change-passphrase.ts';
 import { luksAddKey, luksFormat, luksOpen } from '../../../agent/volumes/commands.ts';
 import { gateHeader } from '../../../agent/volumes/gate.ts';
 import { planHeaderCommit } from '../../../agent/volumes/header-commit.ts';
-import { headerPath, onDevice, readHeaderFile, writeHeaderFile } from '../../../agent/volumes/header-file.ts';
+import { onDevice, readHeaderFile, writeHeaderFile } from '../../../agent/volumes/header-file.ts';
 import type { Plan } from '../../../agent/volumes/plan.ts';
 import type { Proof } from '../../../agent/volumes/prove.ts';
 import { bindingOf } from '../../../agent/volumes/prove.ts';
@@ -23,11 +23,11 @@ const opens = async (header: string, device: string, passphrase: Secret): Promis
 
 /** H of a volume that cryptsetup made, with a second keyslot when wanted. */
 const made = async (t: Test, slots: 1 | 2) => {
-  const run = t.testdir({ headers: {} });
+  const run = t.testdir({});
   const device = join(run, 'device');
   writeFileSync(device, '');
   truncateSync(device, 32 << 20);
-  const header = headerPath(run, 'data');
+  const header = join(run, 'header');
   const luksUuid = '11111111-2222-4333-8444-555555555555';
   await runCommand(luksFormat({ header, device, luksUuid, sectorBytes: 4096, kdf: 'pbkdf2' }, old));
   if (slots === 2) await runCommand(luksAddKey({ header, device, kdf: 'pbkdf2' }, Secret.join([old, spare]), 64));
@@ -41,11 +41,12 @@ const made = async (t: Test, slots: 1 | 2) => {
   await close();
   await file.close();
   await writeHeaderFile(host, header, gate.header.segment.offsetBytes, present.image);
-  return { host, run, device, header, present, gated: gate.header };
+  return { host, device, header, present, gated: gate.header };
 };
 
 const plan = { volume: 'data', partitions: { disk: 'd', metadata: 'm', data: 'p' } } as Plan;
-const proofWith = (seed3: Secret | null): Proof => ({
+const proofWith = (headerFile: string, seed3: Secret | null): Proof => ({
+  headerFile,
   passphrase: old,
   scheme: 'two-seed',
   renewal: { passphrase: fresh, scheme: seed3 === null ? 'two-seed' : 'interim' },
@@ -57,11 +58,11 @@ const proofWith = (seed3: Secret | null): Proof => ({
 
 for (const slots of [1, 2] as const) {
   t.test(`${slots} keyslot(s): only the new passphrase opens, the data key is the same`, async (t) => {
-    const { host, run, device, header, present, gated } = await made(t, slots);
+    const { host, device, header, present, gated } = await made(t, slots);
     const seed3 = secret('throw-away third');
-    const proof = proofWith(seed3);
+    const proof = proofWith(header, seed3);
     const step = { do: 'change-passphrase', kdf: 'pbkdf2', why: 'rekey' } as const;
-    const changed = await changePassphrase(host, { run, plan, proof, step, present, gated, device });
+    const changed = await changePassphrase(host, { plan, proof, step, present, gated, device });
     t.ok(await opens(header, device, fresh));
     t.notOk(await opens(header, device, old));
     t.notOk(await opens(header, device, spare));
@@ -86,10 +87,10 @@ for (const slots of [1, 2] as const) {
 }
 
 t.test('a wrong passphrase changes nothing', async (t) => {
-  const { host, run, device, header, present, gated } = await made(t, 1);
-  const proof = { ...proofWith(null), passphrase: spare };
+  const { host, device, header, present, gated } = await made(t, 1);
+  const proof = { ...proofWith(header, null), passphrase: spare };
   const step = { do: 'change-passphrase', kdf: 'argon2id', why: 'roll' } as const;
-  await t.rejects(changePassphrase(host, { run, plan, proof, step, present, gated, device }), {
+  await t.rejects(changePassphrase(host, { plan, proof, step, present, gated, device }), {
     code: 'LUKS_PASSWORD_CHANGE_FAILED',
   });
   t.ok(await opens(header, device, old));

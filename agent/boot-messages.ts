@@ -21,6 +21,14 @@ export const bootMessages = {
     userAction: 'read the error above it in the journal or on the console',
     exit: 1,
   }),
+  BOOT_UNDERWAY: message<Record<never, never>>({
+    id: 'TSD00010E',
+    component: 'hpcr-disk-mount',
+    text: () => 'another triseed boot is at work on the volumes of this guest',
+    systemAction: 'this one touched no disk; the other one goes on, and its boot report stands',
+    userAction: 'wait for the other one to end: triseed status tells what came of it',
+    exit: 3,
+  }),
   USAGE: message<Reason>({
     id: 'TSD00002E',
     component: 'triseed',

@@ -11,7 +11,7 @@ import { readContract } from './contract/source.ts';
 import type { Contract, SealedContract } from './contract/types.ts';
 import { validateContract } from './contract/validate.ts';
 import { verifyContract } from './contract/verify.ts';
-import { AgentError, reasonOf } from './errors.ts';
+import { AgentError, hasCode, reasonOf } from './errors.ts';
 import { settleRestarts } from './keyd/restart-record.ts';
 import { handOverToDaemon } from './keyd/write-hand-over.ts';
 import { certificateEnd } from './notices/certificate-end.ts';
@@ -19,6 +19,7 @@ import { type Ends, expiryPath, renderExpiry } from './notices/expiry-file.ts';
 import type { Host } from './ports.ts';
 import { version } from './version.ts';
 import { type AppliedVolume, closeVolumes } from './volumes/apply.ts';
+import { withBootLock } from './volumes/lock.ts';
 import { applyAll, type Opened, prepareAll, rehearseAll } from './volumes/open-all.ts';
 import { openedPath, renderOpened } from './volumes/opened-record.ts';
 import type { Plan } from './volumes/plan.ts';
@@ -180,10 +181,12 @@ const carryOut = async (
   const handed = handedWorkload(contract, sealed, settings);
   try {
     await requirePrivatePlaces(host, handed);
-    const prepared = await prepareAll(host, contract.volumes, preparation);
-    const opened = await applyAll(host, prepared, preparation);
-    host.journal.message('VOLUMES_DONE', { count: opened.length });
-    known.volumes = await handOver(host, settings, contract, handed, opened);
+    known.volumes = await withBootLock(host, async () => {
+      const prepared = await prepareAll(host, contract.volumes, preparation);
+      const opened = await applyAll(host, prepared, preparation);
+      host.journal.message('VOLUMES_DONE', { count: opened.length });
+      return handOver(host, settings, contract, handed, opened);
+    });
     const ends = { contract: contract.signer?.certificateNotAfter ?? null, certificate: known.certificateNotAfter };
     await leaveExpiry(host, expiryPath(settings.paths.run), ends);
     return { contract, volumes: known.volumes };
@@ -205,7 +208,8 @@ export const boot = async (
     await leaveReport(host, settings, known, { ...started, error: null });
     return report;
   } catch (error) {
-    await leaveReport(host, settings, known, { ...started, error });
+    // Otherwise the report is that of the boot that is at work.
+    if (!hasCode(error, 'BOOT_UNDERWAY')) await leaveReport(host, settings, known, { ...started, error });
     throw error;
   }
 };

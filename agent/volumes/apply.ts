@@ -15,13 +15,13 @@ import { markerBytes, renderMarker } from './formatting-marker.ts';
 import type { GatedHeader } from './gate.ts';
 import type { GuardedPlan } from './guard.ts';
 import { insistUnchanged, planHeaderCommit, planHeaderMend, writeInOrder } from './header-commit.ts';
+import { withVolumeLock } from './lock.ts';
 import type { GatedLuks1 } from './luks1-gate.ts';
 import { adoptHeader, formatHeader, type NewHeader } from './make-header.ts';
 import { writeMirror } from './mirror.ts';
 import type { Observation } from './observation.ts';
 import type { Step } from './plan.ts';
 import type { Proof } from './prove.ts';
-import { withVolumeLock } from './volume-lock.ts';
 import { growPartition, makePartitions, writeTo } from './write-table.ts';
 
 /** What is true while a plan runs. */

@@ -8,10 +8,10 @@ import type { BlockDevice, Host } from '../ports.ts';
 import { mebibyte, type ReadAt } from './device-bytes.ts';
 import { type GatedHeader, gateHeader } from './gate.ts';
 import { imageOf } from './header-file.ts';
+import { withVolumeLock } from './lock.ts';
 import { readLuksHeader } from './luks-header.ts';
 import { oneLook } from './one-look.ts';
 import { readPartitionTable } from './partition-table.ts';
-import { withVolumeLock } from './volume-lock.ts';
 
 /** Two copies of at most 4 MiB and a keyslot area of at most 128 MiB (LUKS2 On-Disk Format 1.1.2, §2.1 and §3.1). */
 const maxHeaderBytes = 136 * mebibyte;

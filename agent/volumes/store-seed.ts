@@ -8,9 +8,9 @@ import type { Host } from '../ports.ts';
 import { gateHeader, legacyOf } from './gate.ts';
 import { planHeaderCommit, writeInOrder } from './header-commit.ts';
 import { onDevice, withToken } from './header-file.ts';
+import { withVolumeLock } from './lock.ts';
 import { readLuksHeader } from './luks-header.ts';
 import type { ProtectedVolume } from './stored-seed.ts';
-import { withVolumeLock } from './volume-lock.ts';
 
 const commitToken = async (
   host: Host,

@@ -29,7 +29,8 @@ export const hostOnFiles = (): RecordedHost => {
     },
     files,
     disks,
-    locks,
+    // Test files run beside each other on one machine.
+    locks: { acquire: (name) => locks.acquire(`${process.pid}/${name}`) },
     entropy,
     http: async () => ({ kind: 'failure', failure: 'connect', detail: 'this host has no network' }),
     clock: {

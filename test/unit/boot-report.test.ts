@@ -37,7 +37,12 @@ const withVolume = good
 /** A boot over a contract file, with what it left. */
 const booted = async (
   contract: string | null,
-  given: { readonly certificate?: string; readonly unwritable?: string; readonly disks?: () => never } = {},
+  given: {
+    readonly certificate?: string;
+    readonly unwritable?: string;
+    readonly disks?: () => never;
+    readonly isHeld?: boolean;
+  } = {},
 ) => {
   const files = filesInMap({
     '/proc/sys/kernel/random/boot_id': '6f0f7a8e-6d2b-4a0b-9c58-0f6f6f1d2c3b\n',
@@ -56,6 +61,7 @@ const booted = async (
     files: { ...files, writeAtomically },
     clock,
     disks: { ...base.disks, list: async () => given.disks?.() ?? [] },
+    locks: { acquire: async (name) => (given.isHeld === true && name === 'boot' ? null : base.locks.acquire(name)) },
   };
   const defaults = parseConfiguration(
     'contract: { sources: [ { file: /contract } ] }\nvolumes: { deviceWaitSeconds: 2 }',
@@ -133,6 +139,20 @@ t.test('boots that fail: the message, its causes, what to do', async (t) => {
     t.notOk(files.files.has(expiryPath('/run/triseed')), 'nothing to give notice of');
   }
 });
+
+t.test(
+  'a second boot waits a little for the first, looks at no disk, and leaves the report of the first',
+  async (t) => {
+    const { outcome, text } = await booted(withVolume, {
+      isHeld: true,
+      disks: () => {
+        throw new Error('a disk was looked for');
+      },
+    });
+    t.match(outcome, { code: 'BOOT_UNDERWAY' });
+    t.equal(text, '');
+  },
+);
 
 t.test('an error that is not ours is named and not quoted: its text could hold anything', async (t) => {
   const bug = new TypeError(`no way to spell ${seed}`, { cause: new RangeError(`${seed} is too long`) });

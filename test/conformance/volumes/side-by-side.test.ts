@@ -1,0 +1,57 @@
+/** What somebody asks of a volume while a boot is at it takes nothing away from the boot. Disks are files with real cryptsetup. */
+import { mkdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import t from 'tap';
+import { withBootLock } from '../../../agent/volumes/lock.ts';
+import { applyAll, prepareAll, rehearseAll } from '../../../agent/volumes/open-all.ts';
+import { localKms } from '../../fakes/local-kms.ts';
+import { dataKeyOf, type Machine, machineOnFiles } from '../../fakes/machine-on-files.ts';
+import { bootOn, type Keys, machineScenarios, settingsFor, volumeOf } from './machine-scenarios.ts';
+
+t.setTimeout(300_000);
+const root = t.testdir({});
+const kms = await localKms({
+  now: () => new Date(1_800_000_000_000),
+  monotonicMs: () => 1_000_000,
+  sleep: (_ms, signal) => new Promise((resolve) => signal?.addEventListener('abort', () => resolve())),
+});
+const keys: Keys = { kms, main: await kms.createKey(), other: await kms.createKey() };
+
+const made = async (name: string): Promise<{ readonly folder: string; readonly machine: Machine }> => {
+  const scenario = machineScenarios.find((one) => one.name === name);
+  if (scenario === undefined) throw new Error(`no scenario ${name}`);
+  const folder = `${root}/${name.replaceAll(' ', '-')}`;
+  mkdirSync(folder);
+  await scenario.make(folder, keys);
+  return { folder, machine: await machineOnFiles(folder, kms.http.send) };
+};
+const three = { entries: ['main'], rolls: false } as const;
+
+t.test('a rehearsal beside a boot that waits', async (t) => {
+  const { folder, machine } = await made('opened again');
+  const volume = volumeOf(three, folder, keys);
+  const preparation = { settings: settingsFor(machine.run, keys), startedAtMs: machine.host.clock.monotonicMs() };
+  const prepared = await prepareAll(machine.host, [volume], preparation);
+  t.equal((await rehearseAll(machine.host, [volumeOf(three, folder, keys)], preparation)).length, 1);
+  t.equal((await applyAll(machine.host, prepared, preparation)).length, 1, 'and the boot goes on');
+});
+
+t.test('two boots of a fresh disk: one makes it, under the header that is on the disk', async (t) => {
+  const { folder, machine } = await made('fresh');
+  let steps = 0;
+  const boot = () =>
+    withBootLock(machine.host, async () => {
+      steps += 1;
+      t.equal(steps, 1, 'one at a time');
+      try {
+        return await bootOn(machine.host, machine, volumeOf(three, folder, keys), keys);
+      } finally {
+        steps -= 1;
+      }
+    });
+  const ends = await Promise.allSettled([boot(), boot()]);
+  t.equal(ends.filter(({ status }) => status === 'fulfilled').length, 1);
+  const [, data = ''] = machine.partitions();
+  const [plain = ''] = machine.mappings.values();
+  t.equal(basename(plain), dataKeyOf(data));
+});

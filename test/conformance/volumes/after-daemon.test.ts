@@ -100,6 +100,30 @@ t.test('a stored seed that nobody can unwrap, or that is another one, costs noth
   }
 });
 
+t.test('one that nobody can unwrap is not waited for while the keyfile has another', async (t) => {
+  const { folder, machine } = await openedBefore((request) =>
+    request.url.includes(`/keys/${keys.other}`)
+      ? Promise.resolve({ kind: 'failure', failure: 'connect', detail: 'a service that was given up' })
+      : kms.http.send(request),
+  );
+  const opened = await bootOn(machine.host, machine, volumeOf(steady, folder, keys), keys);
+  const handed = handedOver(machine, opened);
+  const request = {
+    version: 1,
+    volume: 'data',
+    crn: handed.volumes[0]?.crn,
+    wrapped: 'bm90aGluZw==',
+    keyVersion: 'v9',
+  };
+  await storeAsAsked(machine.host, handed, Buffer.from(JSON.stringify(request)), []);
+  await machine.restart();
+  const startedAtMs = machine.host.clock.monotonicMs();
+  const entries = { entries: ['main', 'other'], rolls: false } as const;
+  const volume = { ...volumeOf(entries, folder, keys), kmsTimeoutMinutes: 10 };
+  t.equal((await bootOn(machine.host, machine, volume, keys)).length, 1);
+  t.equal(machine.host.clock.monotonicMs() - startedAtMs, 0, 'milliseconds waited');
+});
+
 t.test('the first question after a restart by the daemon comes late, and only then', async (t) => {
   const requestsAtMs: number[] = [];
   const { folder, machine } = await openedBefore((request) => {

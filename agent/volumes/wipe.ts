@@ -3,7 +3,8 @@
  * person who names it. Every byte becomes zero, because inspection samples the whole disk and a later format must not
  * find remains. What is zero already is only read, so that a thin disk stays thin.
  *
- * A mark at the start goes first and is zeroed last: until the very end the disk counts as foreign, whatever is cut.
+ * A mark at the start and zeros over both LUKS2 headers go first, and the mark is zeroed last: from the instant at which data can be
+ * missing until the very end the disk counts as foreign, whatever is cut.
  */
 import { AgentError } from '../errors.ts';
 import type { BlockDevice, DiskEntry, Host } from '../ports.ts';
@@ -21,6 +22,8 @@ const zeros = Buffer.alloc(pieceBytes);
 const markBytes = 4096;
 const mark = Buffer.alloc(markBytes);
 mark.write('TRISEED WIPE NOT FINISHED\n', 'latin1');
+/** Both headers of a LUKS2 volume without a table, of the largest size (LUKS2 On-Disk Format 1.1.3, §2.1). */
+const headersBytes = 8 * mebibyte;
 
 export interface Wiped {
   readonly sizeBytes: number;
@@ -52,13 +55,15 @@ const zeroSpan = async (
 export const zeroDevice = async (device: BlockDevice, progress: (bytes: number) => void): Promise<Wiped> => {
   const { sizeBytes } = device;
   const head = Math.min(markBytes, sizeBytes);
+  const headers = Math.min(headersBytes, sizeBytes);
   await device.write(0, mark.subarray(0, head));
+  const before = await zeroSpan(device, head, headers, progress);
   await device.flush();
-  const written = await zeroSpan(device, head, sizeBytes, progress);
+  const written = await zeroSpan(device, headers, sizeBytes, progress);
   await device.flush();
   await device.write(0, zeros.subarray(0, head));
   await device.flush();
-  return { sizeBytes, writtenBytes: written + head };
+  return { sizeBytes, writtenBytes: head + before + written };
 };
 
 /** The volume that a LUKS header or formatting mark at `read` names, or null. A header that fails the gate names none. */

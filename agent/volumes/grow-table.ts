@@ -35,9 +35,14 @@ const placesFor = ({ entriesLba }: GptHeader, arraySectors: number): readonly nu
 const lastOf = (entries: readonly GptEntry[]): GptEntry | undefined =>
   entries.toSorted((a, b) => a.firstLba - b.firstLba).at(-1);
 
-/** End of the last partition on a grown disk: whole MiBs, before the backup table. */
-const newEndLba = (sectors: number, arraySectors: number, sectorSize: number): number =>
-  (Math.floor(((sectors - arraySectors - 1) * sectorSize) / mebibyte) * mebibyte) / sectorSize - 1;
+/** dm-crypt refuses a device that is no whole number of its sectors, of which the largest has this many bytes. */
+const longestSector = 4096;
+
+/** End of the last partition on a grown disk: whole MiBs, before the backup table, or a little less for its length to be whole sectors. */
+const newEndLba = (firstLba: number, sectors: number, arraySectors: number, sectorSize: number): number => {
+  const end = (Math.floor(((sectors - arraySectors - 1) * sectorSize) / mebibyte) * mebibyte) / sectorSize;
+  return end - ((end - firstLba) % (longestSector / sectorSize)) - 1;
+};
 
 /**
  * The end in bytes up to which the last partition could reach, or null when the table already ends where the disk does,
@@ -64,7 +69,7 @@ export const renderGrownTable = async (
   if (typeof entries === 'string' || last === undefined) return null;
   const arraySectors = Math.ceil((old.entryCount * entrySize) / sectorSize);
   const backupArrayLba = sectors - 1 - arraySectors;
-  const endLba = newEndLba(sectors, arraySectors, sectorSize);
+  const endLba = newEndLba(last.firstLba, sectors, arraySectors, sectorSize);
   // The new backup must not touch the old one, which is valid until the header changes.
   if (backupArrayLba <= old.alternateLba || (endLba - last.lastLba) * sectorSize < mebibyte) return null;
   const places = placesFor(old, arraySectors);

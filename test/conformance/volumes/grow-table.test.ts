@@ -126,6 +126,25 @@ t.test('at every instant the disk has the old table or the new one, whole', asyn
   }
 });
 
+t.test('wherever it starts, its new length is a whole number of 4096 bytes', async (t) => {
+  for (let start = 204_800; start < 204_809; start += 1) {
+    const path = `${folder}/start-${start}.img`;
+    sampleDevice(path, before).close();
+    const data = ['-a', '1', '-n', `2:${start}:${start + 65_535}`, '-c', '2:data'];
+    await tool('sgdisk', ['-n', '1:2048:+98M', '-c', '1:metadata', ...data, path]);
+    truncateSync(path, 300 * mebibyte);
+    const device = sampleDevice(path, 300 * mebibyte);
+    const table = await renderGrownTable(device.read, device.sizeBytes, 512);
+    if (table === null) throw new Error('did not grow');
+    t.equal(table.data.offset, start * 512);
+    t.equal(table.data.length % 4096, 0, `from sector ${start}`);
+    t.equal(await roomToGrow(device.read, device.sizeBytes, 512), table.data.offset + table.data.length);
+    device.apply(table.writes);
+    t.equal(await roomToGrow(device.read, device.sizeBytes, 512), null, 'nothing is left to do');
+    device.close();
+  }
+});
+
 t.test('what is not ours to grow is left alone', async (t) => {
   const same = await grown('same', before, 'us');
   t.equal(await roomToGrow(same.read, same.sizeBytes, 512), null, 'the disk is as large as its table');

@@ -126,6 +126,7 @@ export const verifyCommand = ({ configured, io }: VolumeContext): Command =>
       const all = checked.every(({ encrypted }) => encrypted) && unknown.length === 0;
       if (all) host.journal.message('VOLUMES_ARE_ENCRYPTED', { count: checked.length });
       if (json === true) printJson(io, { encrypted: all, volumes: checked });
-      if (unknown.length > 0) throw unknown[0];
-      if (!all) io.setExitStatus(1);
+      // What is known counts more than what could not be found out of another volume: the journal has both.
+      if (checked.some(({ encrypted }) => !encrypted)) io.setExitStatus(1);
+      else if (unknown.length > 0) throw unknown[0];
     });

@@ -147,9 +147,8 @@ const insistBound = (
   if (token !== null && token.volume !== volume.key)
     throw new AgentError('VOLUME_WRONG_IDENTITY', { volume: volume.key, detail: `its record names ${token.volume}` });
   if (seed3 === null) return;
-  const slot = header.keyslots[0];
   // A keyslot with our own derivation for random seeds was made by us, and we never leave one without its token.
-  if (token === null && slot?.ours === true && slot.kdf === 'pbkdf2')
+  if (token === null && header.keyslots.some(({ ours, kdf }) => ours && kdf === 'pbkdf2'))
     throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });
   if (!fitsToken(volume, header, seed3, partitions))
     throw new AgentError('VOLUME_BINDING_BROKEN', { volume: volume.key });

@@ -8,18 +8,19 @@ import t from 'tap';
 import { runCommand } from '../../../agent/host/exec.ts';
 import type { DiskEntry, Host } from '../../../agent/ports.ts';
 import { Secret } from '../../../agent/secret.ts';
-import { type GateResult, gateHeader } from '../../../agent/volumes/gate.ts';
+import { type GateResult, gateHeader, ourKdf } from '../../../agent/volumes/gate.ts';
 import { guardPlan } from '../../../agent/volumes/guard.ts';
 import { observe } from '../../../agent/volumes/inspect.ts';
 import { type HeaderRead, readLuksHeader } from '../../../agent/volumes/luks-header.ts';
+import type { Observation } from '../../../agent/volumes/observation.ts';
 import { planVolume } from '../../../agent/volumes/plan.ts';
-import { proveOpening } from '../../../agent/volumes/prove.ts';
+import { type Proof, proveOpening } from '../../../agent/volumes/prove.ts';
 import { take } from '../../e2e/cases/image.ts';
 import { forge, forgeCopy, luksFormat } from '../../e2e/cases/luks-file.ts';
 import { type Forgery, forgeries } from '../../e2e/cases/luks-forgeries.ts';
 import { quick } from '../../e2e/cases/volume-case.ts';
 import { hostOnFiles } from '../../fakes/host-on-files.ts';
-import { headerBytes, headerJson, threeSeedToken } from '../../fakes/luks-header.ts';
+import { headerBytes, headerJson, keyslotAt, pbkdf2, threeSeedToken } from '../../fakes/luks-header.ts';
 import { readerOf } from '../../fakes/sample-device.ts';
 import { volumeWith } from '../../fakes/volume.ts';
 
@@ -238,15 +239,8 @@ t.test('a header that changes between any two looks at it', async (t) => {
   t.ok((ends.get('luks-damaged') ?? 0) > 0 && (ends.get('VOLUME_GUARD_OBJECTS') ?? 0) > 0, 'noticed early and late');
 });
 
-t.test('a keyslot for a key that the host knows needs a third seed that it cannot have', async (t) => {
-  // Whoever knows both seeds can make a volume that opens with them; with a root key in between that is not enough.
-  const json = headerJson();
-  json.tokens['0'] = { ...threeSeedToken };
-  const bytes = headerBytes(json);
-  place(bytes);
-  const host = turning(-1, bytes);
-  const observation = await observe(host, volume, entry);
-  t.equal(observation.target.fact, 'luks');
+/** Opens what was observed with two seeds and one that the key service unwraps. */
+const openingWithThird = (host: Host, observation: Observation): Promise<Proof> => {
   const obtained = {
     seed3: Secret.fromText('a third seed of the service'),
     wrapped: 'd3JhcHBlZA==',
@@ -257,10 +251,33 @@ t.test('a keyslot for a key that the host knows needs a third seed that it canno
   };
   const opening = { kind: 'opens', scenario: 'open-kms', seeds: 3, rekeys: false } as const;
   const seen = { ...observation, seed: { fact: 'present', wrapped: ['d3JhcHBlZA=='], mirrorIsCurrent: true } as const };
-  await t.rejects(
-    proveOpening(host, volume, opening, seen, work, async () => obtained),
-    {
-      code: 'VOLUME_BINDING_BROKEN',
-    },
-  );
+  return proveOpening(host, volume, opening, seen, work, async () => obtained);
+};
+
+t.test('a volume of ours whose token is gone is not opened, whatever keyslot stands before ours', async (t) => {
+  const own = keyslotAt(1, { ...pbkdf2, iterations: ourKdf.pbkdf2.iterations });
+  const odd = keyslotAt(0, { ...pbkdf2, iterations: 2000 });
+  for (const keyslots of [{ '1': own }, { '0': odd, '1': own }]) {
+    const json = headerJson();
+    json.keyslots = keyslots;
+    json.digests['0'].keyslots = Object.keys(keyslots);
+    const bytes = headerBytes(json);
+    place(bytes);
+    const host = turning(-1, bytes);
+    const observation = await observe(host, volume, entry);
+    t.equal(observation.target.fact, 'luks');
+    await t.rejects(openingWithThird(host, observation), { code: 'VOLUME_BINDING_BROKEN' });
+  }
+});
+
+t.test('a keyslot for a key that the host knows needs a third seed that it cannot have', async (t) => {
+  // Whoever knows both seeds can make a volume that opens with them; with a root key in between that is not enough.
+  const json = headerJson();
+  json.tokens['0'] = { ...threeSeedToken };
+  const bytes = headerBytes(json);
+  place(bytes);
+  const host = turning(-1, bytes);
+  const observation = await observe(host, volume, entry);
+  t.equal(observation.target.fact, 'luks');
+  await t.rejects(openingWithThird(host, observation), { code: 'VOLUME_BINDING_BROKEN' });
 });

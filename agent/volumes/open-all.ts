@@ -6,11 +6,21 @@ import { type AppliedVolume, applyPlan, closeVolumes } from './apply.ts';
 import { derivesKeys, settleDevices, waitsForDevices } from './commands.ts';
 import { guardPlan } from './guard.ts';
 import { type Plan, renderSteps } from './plan.ts';
-import { discard, type Preparation, type PreparedVolume, prepareVolume, rehearseVolume } from './prepare.ts';
+import {
+  discard,
+  impatient,
+  impatiently,
+  type Preparation,
+  type PreparedVolume,
+  prepareVolume,
+  rehearseVolume,
+} from './prepare.ts';
 import { limited, shared } from './take-turns.ts';
 
 /** A root key whose answer is older than this is asked again before its volume is opened. */
 const keyAnswerAgeMs = 20_000;
+/** Where asking all volumes takes longer than that, some answers are always old: then they are opened, and each is asked for by itself. */
+const patientRounds = 2;
 
 /** Volumes that are changed at the same time: each that is being made holds a header of 16 MiB in the run folder. */
 const volumesAtOnce = 4;
@@ -33,14 +43,42 @@ const forMany = (host: Host): Host => {
   return { ...host, run, disks: { ...host.disks, list } };
 };
 
-/** Runs all, waits for all: nothing keeps running behind an error. */
-const all = async <In, Out>(inputs: readonly In[], work: (input: In) => Promise<Out>) => {
-  const settled = await Promise.allSettled(inputs.map((input) => work(input)));
-  return {
-    done: settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])),
-    failed: settled.flatMap((outcome): unknown[] => (outcome.status === 'rejected' ? [outcome.reason] : [])),
+/** Runs all, waits for all: nothing keeps running behind an error. Failures in the order in which they happened; `onFailure` hears of each. */
+const all = async <In, Out>(inputs: readonly In[], work: (input: In) => Promise<Out>, onFailure = (): void => {}) => {
+  const failed: unknown[] = [];
+  const noted = async (input: In): Promise<Out> => {
+    try {
+      return await work(input);
+    } catch (error) {
+      failed.push(error);
+      onFailure();
+      throw error;
+    }
   };
+  const settled = await Promise.allSettled(inputs.map(noted));
+  return { done: settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])), failed };
 };
+
+/** Nothing is wrong with the volume that ends with this: another one cannot be opened. */
+class GivenUp extends Error {}
+
+/** How soon who waits for a disk or a key hears of another volume's failure. Requests have limits of their own. */
+const listenMs = 1000;
+
+/** `host` for volumes of which none is opened without the others: once `ended` aborts they wait for nothing any more. */
+const waitingUntil = (ended: AbortSignal, host: Host): Host => ({
+  ...host,
+  clock: {
+    now: () => host.clock.now(),
+    monotonicMs: () => host.clock.monotonicMs(),
+    sleep: async (ms, signal) => {
+      if (signal !== undefined) return host.clock.sleep(ms, signal);
+      for (let leftMs = ms; leftMs > 0 && !ended.aborted; leftMs -= listenMs)
+        await host.clock.sleep(Math.min(leftMs, listenMs));
+      if (ended.aborted) throw new GivenUp();
+    },
+  },
+});
 
 /** The first failure as the error, all of them as its cause. */
 const firstOf = (failed: readonly unknown[]): unknown => {
@@ -79,16 +117,18 @@ const refuseSharedDisks = (prepared: readonly PreparedVolume[]): void => {
   }
 };
 
-/** Every volume inspected, proven, planned and guarded; when one cannot be, no proof of another is left behind. */
-export const prepareAll = async (
+/** `prepare` for every one of `given`; when one cannot be, the others wait for nothing more, and no proof is left behind. */
+const prepareEach = async <Given>(
   host: Host,
-  volumes: readonly ContractVolume[],
-  preparation: Preparation,
+  given: readonly Given[],
+  prepare: (host: Host, given: Given) => Promise<PreparedVolume>,
 ): Promise<readonly PreparedVolume[]> => {
-  const calm = forMany(host);
-  const { done, failed } = await all(volumes, (volume) => prepareVolume(calm, volume, preparation));
+  const ended = new AbortController();
+  const calm = waitingUntil(ended.signal, forMany(host));
+  const one = (volume: Given): Promise<PreparedVolume> => prepare(calm, volume);
+  const { done, failed } = await all(given, one, () => ended.abort());
   try {
-    if (failed.length > 0) throw firstOf(failed);
+    if (failed.length > 0) throw firstOf(failed.filter((error) => !(error instanceof GivenUp)));
     refuseSharedDisks(done);
     refuseCopies(done);
     return done;
@@ -98,15 +138,42 @@ export const prepareAll = async (
   }
 };
 
+/** Every volume inspected, proven, planned and guarded. Throws at once what the first one throws that cannot be. */
+export const prepareAll = (
+  host: Host,
+  volumes: readonly ContractVolume[],
+  preparation: Preparation,
+): Promise<readonly PreparedVolume[]> =>
+  prepareEach(host, volumes, (calm, volume) => prepareVolume(calm, volume, preparation));
+
+const isStale = (host: Host, { keyAskedAtMs }: PreparedVolume): boolean =>
+  keyAskedAtMs !== null && host.clock.monotonicMs() - keyAskedAtMs > keyAnswerAgeMs;
+
 /**
- * The volume as it is now: a root key asked long ago, while another volume was waited for, is asked again, and the guard
- * looks once more right before the first write.
+ * As long as no volume is open, root keys asked long ago, while another volume was waited for, are asked again as patiently as the
+ * first time. Nobody watches the keys of opened volumes yet, so that later no volume may make them wait.
  */
+const refreshAll = async (
+  host: Host,
+  prepared: readonly PreparedVolume[],
+  preparation: Preparation,
+): Promise<readonly PreparedVolume[]> => {
+  let current = prepared;
+  for (let round = 0; round < patientRounds && current.some((volume) => isStale(host, volume)); round += 1)
+    current = await prepareEach(host, current, async (calm, given) => {
+      if (!isStale(host, given)) return given;
+      await discard(host, given.proof);
+      return prepareVolume(calm, given.volume, preparation);
+    });
+  return current;
+};
+
+/** The volume as it is now: a root key asked long ago is asked again, once, and the guard looks once more right before the first write. */
 const refreshed = async (host: Host, prepared: PreparedVolume, preparation: Preparation): Promise<PreparedVolume> => {
-  const { keyAskedAtMs, volume, proof, plan } = prepared;
-  if (keyAskedAtMs !== null && host.clock.monotonicMs() - keyAskedAtMs > keyAnswerAgeMs) {
+  const { volume, proof, plan } = prepared;
+  if (isStale(host, prepared)) {
     await discard(host, proof);
-    return prepareVolume(host, volume, preparation);
+    return { ...(await prepareVolume(host, impatient(volume), impatiently(preparation))), volume };
   }
   try {
     return { ...prepared, plan: await guardPlan(host, plan, preparation.settings.volumes.legacyProfiles) };
@@ -142,7 +209,8 @@ export const applyAll = async (
 ): Promise<readonly Opened[]> => {
   const calm = forMany(host);
   const one = (volume: PreparedVolume): Promise<Opened> => carryOut(calm, volume, preparation);
-  const { done, failed } = await all(prepared, limited(one, volumesAtOnce));
+  const fresh = await refreshAll(host, prepared, preparation);
+  const { done, failed } = await all(fresh, limited(one, volumesAtOnce));
   if (failed.length === 0) return done;
   await closeVolumes(
     host,

@@ -66,6 +66,14 @@ const delayFirstQuestion = async (
   await host.clock.sleep(delayMs);
 };
 
+/** The volume as one whose key service is asked once. */
+export const impatient = (volume: ContractVolume): ContractVolume => ({ ...volume, kmsTimeoutMinutes: 0 });
+/** The preparation for a disk that is there or not. */
+export const impatiently = <Given extends Preparation>(preparation: Given): Given => {
+  const { settings } = preparation;
+  return { ...preparation, settings: { ...settings, volumes: { ...settings.volumes, deviceWaitSeconds: 0 } } };
+};
+
 export const newIdentities = ({ entropy }: Host): NewIdentities => ({
   diskGuid: entropy.uuid(),
   metadataGuid: entropy.uuid(),

@@ -9,6 +9,8 @@ import type { Observation } from './observation.ts';
 import { decide, mappingOf, type NewIdentities, type ProvenFacts, planVolume } from './plan.ts';
 import {
   discard,
+  impatient,
+  impatiently,
   inspectVolume,
   isNewWrapping,
   newIdentities,
@@ -19,13 +21,11 @@ import {
 import { proveOpening } from './prove.ts';
 import { type Finding, keptObservation, keptVolume, type Survey } from './survey.ts';
 
-/** A person waits: the disk is there or not, and the key service is asked once. */
-const impatient = (volume: ContractVolume): ContractVolume => ({ ...volume, kmsTimeoutMinutes: 0 });
-
-const settingsFor = ({ settings }: Preparation, volume: string, path: string): Preparation['settings'] => ({
-  ...settings,
-  volumes: { ...settings.volumes, devices: { [volume]: path }, deviceWaitSeconds: 0 },
-});
+/** A person waits. */
+const settingsFor = (preparation: Preparation, volume: string, path: string): Preparation['settings'] => {
+  const { settings } = impatiently(preparation);
+  return { ...settings, volumes: { ...settings.volumes, devices: { [volume]: path } } };
+};
 
 const prove = async (
   view: Host,

@@ -17,10 +17,13 @@ const kms = await localKms({
 });
 const keys: Keys = { kms, main: await kms.createKey(), other: await kms.createKey() };
 
+let count = 0;
+
 const made = async (name: string): Promise<{ readonly folder: string; readonly machine: Machine }> => {
   const scenario = machineScenarios.find((one) => one.name === name);
   if (scenario === undefined) throw new Error(`no scenario ${name}`);
-  const folder = `${root}/${name.replaceAll(' ', '-')}`;
+  count += 1;
+  const folder = `${root}/${count}`;
   mkdirSync(folder);
   await scenario.make(folder, keys);
   return { folder, machine: await machineOnFiles(folder, kms.http.send) };
@@ -54,4 +57,42 @@ t.test('two boots of a fresh disk: one makes it, under the header that is on the
   const [, data = ''] = machine.partitions();
   const [plain = ''] = machine.mappings.values();
   t.equal(basename(plain), dataKeyOf(data));
+});
+
+t.test('while one volume is open nobody waits for another: its key is asked again before', async (t) => {
+  const { folder, machine } = await made('opened again');
+  const volume = volumeOf(three, folder, keys);
+  const { clock } = machine.host;
+  const settings = settingsFor(machine.run, keys);
+  const preparation = {
+    settings: { ...settings, volumes: { ...settings.volumes, deviceWaitSeconds: 90 } },
+    startedAtMs: clock.monotonicMs(),
+  };
+  const [prepared] = await prepareAll(machine.host, [volume], preparation);
+  const [other] = await prepareAll(machine.host, [volumeOf(three, folder, keys)], preparation);
+  if (prepared === undefined || other === undefined) throw new Error('nothing was prepared');
+  const gone = { ...other, volume: { ...volume, key: 'gone', volumeID: 'a disk that was unplugged' } };
+  const sleeps: number[] = [];
+  const host = {
+    ...machine.host,
+    clock: {
+      ...clock,
+      sleep: async (ms: number, signal?: AbortSignal) => {
+        sleeps.push(machine.mappings.size);
+        // For the programs of the other volume, which take real time.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        await clock.sleep(ms, signal);
+      },
+    },
+  };
+  await clock.sleep(60_000);
+  const old = { ...gone, keyAskedAtMs: clock.monotonicMs() - 30_000 };
+  const young = { ...prepared, keyAskedAtMs: clock.monotonicMs() };
+  await t.rejects(applyAll(host, [young, old], preparation), { code: 'VOLUME_DISK_MISSING' });
+  t.ok(sleeps.length > 0, 'it was waited for');
+  t.ok(
+    sleeps.every((open) => open === 0),
+    'with nothing open',
+  );
+  t.equal(machine.mappings.size, 0);
 });

@@ -28,8 +28,21 @@ ExecStop=/bin/sleep 3
 ExecStop=/bin/echo "the workload stops"
 `;
 
-const start = (t: Test, files: GuestFiles = {}): Guest =>
-  standInGuest(t, scratch, handOver(), {
+/** As systemd/README.md has it; its end on SIGTERM is a failure to systemd, as that of many programs is. */
+const unclean = `\
+[Unit]
+Description=A workload that does not end cleanly
+PartOf=triseed-workload.target
+Before=triseed-workload.target
+After=triseed-guarded.service
+RequiresMountsFor=/mnt/data
+OnFailure=hpl-catch-failed.service
+[Service]
+ExecStart=/bin/sh -c 'trap "exit 143" TERM; cd /mnt/data; while sleep 0.2; do date >>log; done'
+`;
+
+const start = (t: Test, files: GuestFiles = {}, handed = handOver()): Guest =>
+  standInGuest(t, scratch, handed, {
     [`${units}/work.service`]: workload,
     [`${units}/triseed-workload.target.d/work.conf`]: '[Unit]\nWants=work.service\n',
     ...files,
@@ -118,6 +131,36 @@ t.test('the key service is gone: the workload stops, the volume is closed, the g
     place(t, guest, 'systemd', /Reached target reboot\.target/),
   ]);
   t.notOk(idsOf(guest).some((id) => id.endsWith('E')));
+});
+
+const endedUncleanly = (t: Test, guest: Guest): void => {
+  place(t, guest, 'systemd', /work\.service: Failed with result/);
+  t.strictSame(
+    guest.journal().filter(({ identifier }) => identifier === 'hpcr-catch-failure'),
+    [],
+    'which is no failed start',
+  );
+  t.notOk(guest.journal().some(({ text }) => text.includes('Reached target poweroff.target')));
+};
+
+t.test('the workload ends with a failure when a revocation stops it: the guest restarts', async (t) => {
+  const guest = start(t, { [`${units}/work.service`]: unclean });
+  t.equal(await guest.waitForExit(360_000), 'restarting');
+  inOrder(t, [
+    place(t, guest, 'hpcr-catch-success', /^HPL10001I/),
+    place(t, guest, 'systemd', /work\.service: Failed with result/),
+    place(t, guest, 'keydaemon', /^TSD18002I: volume is closed/),
+    place(t, guest, 'systemd', /Reached target reboot\.target/),
+  ]);
+  endedUncleanly(t, guest);
+});
+
+t.test('the workload ends with a failure when somebody restarts the guest: it restarts', async (t) => {
+  const guest = start(t, { [`${units}/work.service`]: unclean }, handOver({ kmsTimeoutMinutes: 5 }));
+  await guest.waitForText(/HPL10001I/, 180_000);
+  await guest.run('systemctl --no-block reboot').catch(() => undefined);
+  t.equal(await guest.waitForExit(180_000), 'restarting');
+  endedUncleanly(t, guest);
 });
 
 t.test('a busy volume: its key leaves the kernel all the same, and the restart is forced', async (t) => {

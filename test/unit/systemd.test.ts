@@ -147,6 +147,9 @@ t.test('every failure has an end', async (t) => {
   t.equal(one('hpl-catch-failed.service', 'Unit.SuccessAction'), 'poweroff');
   t.equal(one('hpl-catch-failed.service', 'Unit.FailureAction'), 'poweroff-force');
   t.equal(one('hpl-catch-failed.service', 'Unit.JobTimeoutAction'), 'poweroff-force');
+  const [, mark] = /^!(\/run\/\S+)$/.exec(one('hpl-catch-failed.service', 'Unit.ConditionPathExists') ?? '') ?? [];
+  t.strictSame(all(revokeUnit, 'Service.ExecStartPre'), [`-/usr/bin/touch ${mark}`], 'a revocation is no failed start');
+  t.ok(words('hpl-catch-failed.service', 'Unit.Conflicts').includes('shutdown.target'), 'nor is a shutdown');
   t.equal(one('triseed-keyd.service', 'Unit.OnFailure'), revokeUnit);
   t.equal(one(revokeUnit, 'Unit.FailureAction'), 'reboot-force');
 });

@@ -163,6 +163,29 @@ t.test('the workload ends with a failure when somebody restarts the guest: it re
   endedUncleanly(t, guest);
 });
 
+t.test('stopping what the daemon was started after leaves it running, and the volume watched', async (t) => {
+  const guest = start(
+    t,
+    { [`${units}/rival.service`]: '[Unit]\nConflicts=data1.mount\n[Service]\nExecStart=/bin/sleep infinity\n' },
+    handOver({ kmsTimeoutMinutes: 5 }),
+  );
+  await guest.waitForText(/HPL10001I/, 180_000);
+  const mounts = 'data1.mount root-.docker.mount var-hyperprotect.mount';
+  const kept = 'triseed-boot.service triseed-volumes.target triseed-keyd.service work.service';
+  const states = async (names: string) =>
+    (await guest.run(`systemctl is-active ${names}`)).stdout.split('\n').slice(0, -1);
+  for (const name of mounts.split(' ')) t.not((await guest.run(`systemctl stop ${name}`)).status, 0, name);
+  t.strictSame(await states(`${mounts} ${kept}`), Array(7).fill('active'));
+  await guest.check('systemctl start rival.service');
+  t.strictSame(await states(`data1.mount ${kept}`), ['inactive', ...Array(4).fill('active')], 'asked for by a unit');
+  t.equal(await guest.powerOff(), 'poweredOff');
+  inOrder(t, [
+    place(t, guest, 'echo', /^the workload stops$/),
+    place(t, guest, 'systemd', /Stopped triseed-boot\.service/),
+    place(t, guest, 'systemd', /var-hyperprotect\.mount: Deactivated/),
+  ]);
+});
+
 t.test('a busy volume: its key leaves the kernel all the same, and the restart is forced', async (t) => {
   const guest = start(t, {
     // Shows what the kernel still holds just before the machine goes down.

@@ -187,6 +187,29 @@ t.test('nothing is started that the log server of the contract does not see', as
     t.equal(one(unit, 'Service.SyslogIdentifier'), messages[name].component, unit);
 });
 
+/** Units of ours whose stop `name` goes along with: systemd.unit(5), "Requires=" and "RequiresMountsFor=". */
+const stoppedWith = (name: string): readonly string[] => {
+  const needed = ['Requires', 'Requisite', 'BindsTo', 'PartOf', 'StopPropagatedFrom'].flatMap((key) =>
+    words(name, `Unit.${key}`),
+  );
+  const below = words(name, 'Unit.RequiresMountsFor').map((path) => `${path}/`);
+  const holds = (mount: string): boolean => below.some((path) => path.startsWith(`${one(mount, 'Mount.Where')}/`));
+  return names.filter((other) => needed.includes(other) || (other.endsWith('.mount') && holds(other)));
+};
+
+t.test('nothing that stops the key daemon can be stopped by hand', async (t) => {
+  const found = new Set(['triseed-keyd.service']);
+  // What is added meanwhile is visited, too.
+  for (const name of found) for (const next of stoppedWith(name)) found.add(next);
+  t.ok(found.has('triseed-boot.service') && found.has('triseed-network.service'), 'the rule sees through targets');
+  for (const name of found) t.equal(one(name, 'Unit.RefuseManualStop'), 'yes', name);
+  t.strictSame(
+    [...found].filter((name) => name.endsWith('.mount')),
+    [],
+    'nor do those stop it that go along with the file system below them',
+  );
+});
+
 t.test('the sending units find what the set-up leaves', async (t) => {
   const places = loggingPlaces(parseConfiguration('').paths.run);
   const loaded = (name: string): ReadonlyMap<string, string> =>
@@ -345,17 +368,19 @@ t.test('exposure, systemd-analyze security', { skip: version < 250 && 'needs --o
 t.test('what the workload gets lies in memory before the boot begins', async (t) => {
   const { paths, workload } = parseConfiguration('');
   const places = [paths.state, workload.folder, dirname(workload.registryAuth)];
+  const mounts = names.filter((name) => name.endsWith('.mount'));
   t.strictSame(
-    words('triseed-boot.service', 'Unit.RequiresMountsFor'),
-    places,
+    new Set(mounts.map((name) => one(name, 'Mount.Where'))),
+    new Set(places),
     'as the agent is configured by default',
   );
-  const mounts = names.filter((name) => name.endsWith('.mount'));
-  t.strictSame(new Set(mounts.map((name) => one(name, 'Mount.Where'))), new Set(places));
   for (const name of mounts) {
     const where = one(name, 'Mount.Where') ?? '';
     const escaped = execFileSync('systemd-escape', ['--path', '--suffix=mount', where], { encoding: 'utf8' }).trim();
     t.equal(escaped, name, 'systemd finds a mount unit by its name');
+    t.ok(words('triseed-boot.service', 'Unit.Wants').includes(name), `${name} is pulled in`);
+    t.ok(earlier('triseed-boot.service').has(name), `${name} is there first, and goes last`);
+    t.equal(one(name, 'Unit.RefuseManualStop'), 'yes', name);
     t.equal(one(name, 'Mount.Type'), 'tmpfs', name);
     t.match(one(name, 'Mount.Options'), /(^|,)size=\d+[M%],nosuid,nodev/, name);
   }

@@ -318,6 +318,8 @@ t.test('whoever holds a secret leaves no core dump and is spared when memory is 
     t.ok(Number(one(name, 'Service.OOMScoreAdjust')) <= -900, name);
     t.equal(one(name, 'Service.NoNewPrivileges'), 'yes', name);
   }
+  for (const name of names.filter((name) => unitNamed(name).has('Service.LimitCORE')))
+    t.equal(one(name, 'Service.CoredumpFilter'), '0', `${name}, in a dump that is piped`);
 });
 
 const analyze = '/usr/bin/systemd-analyze';

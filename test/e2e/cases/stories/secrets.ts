@@ -45,21 +45,51 @@ const volumesUnder = (keyName: string): readonly VolumeCase[] => {
 /** Where the API key may lie, readable by root or by the key daemon alone: in memory that is not swapped. */
 const handedOver = ['guest /run/credentials/triseed-keyd.service/keyd', 'guest /run/triseed/keyd.json'];
 
-/** Crashes the key daemon where crashes leave core files, and a shell to show that they do. */
+/** A program that the kernel pipes core dumps to: whether the API key is in one, for the process of that number. */
+const coreReader = `\
+#!/bin/sh
+grep -azcF -f /tmp/sought >/tmp/cores/new.$1
+mv /tmp/cores/new.$1 /tmp/cores/found.$1
+`;
+
+/** Crashes the key daemon and answers its number, when the next one runs. */
+const crashDaemon = async (guest: Guest): Promise<string> => {
+  const pid = 'systemctl show -p MainPID --value triseed-keyd';
+  const before = (await guest.check(pid)).trim();
+  await guest.check('systemctl kill --kill-who=main -s ABRT triseed-keyd');
+  await guest.check(`while [ "$(${pid})" = ${before} ] || [ "$(${pid})" = 0 ]; do sleep 0.2; done`);
+  return before;
+};
+
+/** Crashes the key daemon where crashes leave core files, and where they are piped to a program; and a shell to show that they do. */
 const crashLeavesNothing = async (t: Test, guest: Guest): Promise<void> => {
-  await guest.check(
-    'mkdir -p /tmp/cores && chmod 1777 /tmp/cores && echo /tmp/cores/core.%e.%p >/proc/sys/kernel/core_pattern',
-  );
+  const pattern = '/proc/sys/kernel/core_pattern';
+  await guest.check(`mkdir -p /tmp/cores && chmod 1777 /tmp/cores && echo /tmp/cores/core.%e.%p >${pattern}`);
   await guest.run("sh -c 'ulimit -c unlimited; kill -ABRT $$'");
   t.match(await guest.check('ls /tmp/cores'), /^core\.sh\./, 'a crash leaves a core file here');
   await guest.check('rm /tmp/cores/*');
-  const pid = 'systemctl show -p MainPID --value triseed-keyd';
-  const before = await guest.check(pid);
-  await guest.check('systemctl kill --kill-who=main -s ABRT triseed-keyd');
-  await guest.check(`while [ "$(${pid})" = ${before.trim()} ] || [ "$(${pid})" = 0 ]; do sleep 0.2; done`);
+  await crashDaemon(guest);
   t.equal(await guest.check('ls /tmp/cores'), '', 'and that of the key daemon leaves none');
+
+  await guest.check(`grep -o '"apiKey":"[^"]*"' /run/triseed/keyd.json | cut -d '"' -f 4 | grep -m 1 . >/tmp/sought`);
+  await guest.check(`echo '|/etc/core-reader %p' >${pattern}`);
+  const found = async (pid: string): Promise<string> =>
+    (await guest.check(`until cat /tmp/cores/found.${pid} 2>&-; do sleep 0.2; done`)).trim();
+  const shell = await guest.run("sh -c 'ulimit -c 0; KEY=$(cat /tmp/sought); echo $$; kill -ABRT $$'");
+  t.not(
+    await found(shell.stdout.trim()),
+    '0',
+    'what a program gets holds what the crashed one knew, whatever its limit',
+  );
+  t.equal(await found(await crashDaemon(guest)), '0', 'but not what the key daemon knew');
+  const running = 'cat /proc/$(systemctl show -p MainPID --value triseed-keyd)/coredump_filter';
+  t.match(await guest.check(running), /^0+$/m, 'the kernel has the filter');
   for (const unit of ['triseed-boot', 'triseed-keyd', 'triseed-revoke', 'triseed-store@1'])
-    t.match(await guest.check(`systemctl show -p LimitCORE ${unit}`), /^LimitCORE=0$/m, unit);
+    t.match(
+      await guest.check(`systemctl show -p LimitCORE,CoredumpFilter ${unit}`),
+      /^LimitCORE=0\nCoredumpFilter=0x0$/m,
+      unit,
+    );
 };
 
 const headerOf = (stage: Stage, file: string): string => {
@@ -113,12 +143,17 @@ export const noSecretAnywhere = async (t: Test, stage: Stage, keyName: string): 
     options: {
       recordPrograms: recorded,
       // The recorder writes there.
-      files: Object.fromEntries(
-        ['triseed-keyd', 'triseed-guarded', 'triseed-network', 'triseed-logging', 'triseed-log-senders'].map((unit) => [
-          `/usr/lib/systemd/system/${unit}.service.d/record.conf`,
-          '[Service]\nReadWritePaths=/var/lib/recorded\n',
-        ]),
-      ),
+      files: {
+        '/etc/core-reader': { content: coreReader, mode: 0o755 },
+        ...Object.fromEntries(
+          ['triseed-keyd', 'triseed-guarded', 'triseed-network', 'triseed-logging', 'triseed-log-senders'].map(
+            (unit) => [
+              `/usr/lib/systemd/system/${unit}.service.d/record.conf`,
+              '[Service]\nReadWritePaths=/var/lib/recorded\n',
+            ],
+          ),
+        ),
+      },
     },
   });
   const files = [...made.map(({ file }) => file), join(scratch.folder, 'cidata.iso')];

@@ -77,6 +77,15 @@ export const bootMessages = {
     userAction: 'check the path, its permissions and the free space',
     exit: 3,
   }),
+  OUTPUT_UNWRITABLE: message<Reason>({
+    id: 'TSD00011E',
+    component: 'triseed',
+    text: ({ reason }) => `cannot write to standard output: ${reason}`,
+    systemAction: 'what the command prints is missing or cut off; everything else that it does was done',
+    userAction:
+      'do not use what was printed; give it room or another place (-o, where the command has it), and look what is left to do again',
+    exit: 3,
+  }),
   BOOT_REPORT_NOT_WRITTEN: message<{ readonly path: string; readonly reason: string }>({
     id: 'TSD00009W',
     component: 'triseed',

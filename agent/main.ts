@@ -85,6 +85,16 @@ const unattended = new Set(['boot', 'keyd', 'network', 'logging', 'notices']);
 const isStage = ([first, second]: readonly string[]): boolean =>
   first === 'boot' || first === 'network' || (first === 'logging' && second === 'configure');
 
+/** What a stage prints is an announcement: a guest does not wait for its console to take it. */
+const printsResult = (given: readonly string[]): boolean => !isStage(given) || given.includes('--dry-run');
+
+/** Prints the whole chain; the exit status that goes with it. */
+const complain = async (error: unknown, isUnattended: boolean): Promise<number> => {
+  const { describeChain, exitStatusOf } = await import('./errors.ts');
+  process.stderr.write(`${describeChain(error, !isUnattended)}\n`);
+  return isUnattended ? 1 : exitStatusOf(error);
+};
+
 const run = async (given: readonly string[], sink: JournalSink): Promise<number> => {
   const [{ CommanderError }, { programFor }, { processIo }] = await Promise.all([
     import('commander'),
@@ -94,27 +104,38 @@ const run = async (given: readonly string[], sink: JournalSink): Promise<number>
   const [first] = given;
   if (isStage(given)) stopping.signal.addEventListener('abort', () => process.exit(1));
   const io = processIo();
-  try {
-    const root = await programFor(given, contextOver(sink, io));
-    if (first === undefined) {
-      io.stderr(root.helpInformation());
-      return 2;
+  const called = async (): Promise<number> => {
+    try {
+      const root = await programFor(given, contextOver(sink, io));
+      if (first === undefined) {
+        io.stderr(root.helpInformation());
+        return 2;
+      }
+      await root.parseAsync(given, { from: 'user' });
+      return io.exitStatus();
+    } catch (error) {
+      // commander ends help and --version with status 0 and everything else it refuses is wrong usage: status 2.
+      if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+      throw error;
     }
-    await root.parseAsync(given, { from: 'user' });
-    return io.exitStatus();
+  };
+  try {
+    const status = await called();
+    if (printsResult(given)) await io.delivered();
+    return status;
   } catch (error) {
-    // commander ends help and --version with status 0 and everything else it refuses is wrong usage: status 2.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    const { describeChain, exitStatusOf } = await import('./errors.ts');
-    const isUnattended = first !== undefined && unattended.has(first);
-    io.stderr(`${describeChain(error, !isUnattended)}\n`);
-    return isUnattended ? 1 : exitStatusOf(error);
+    return complain(error, first !== undefined && unattended.has(first));
   }
 };
 
 const main = async (): Promise<void> => {
   const given = process.argv.slice(2);
   if (given.length === 1 && (given[0] === '--version' || given[0] === '-V')) {
+    process.stdout.once('error', async ({ code, name }: NodeJS.ErrnoException) => {
+      if (code === 'EPIPE') return;
+      const { AgentError } = await import('./errors.ts');
+      process.exitCode = await complain(new AgentError('OUTPUT_UNWRITABLE', { reason: code ?? name }), false);
+    });
     process.stdout.write(`${version}\n`);
     return;
   }

@@ -115,7 +115,7 @@ export const programFor = async (given: readonly string[], context: ProgramConte
   if (wanted === completion) root.addCommand((await import('./completion.ts')).completionCommand(context.io, root));
   else root.command(completion).description('print a script that completes commands and options in your shell');
   const strict = (command: Command): void => {
-    command.exitOverride();
+    command.exitOverride().configureOutput({ writeOut: context.io.stdout, writeErr: context.io.stderr });
     command.commands.forEach(strict);
   };
   strict(root);

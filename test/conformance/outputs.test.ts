@@ -1,0 +1,110 @@
+/** What becomes of results: standard output and `-o`, of the real process over real files, pipes and devices. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { cert, guest, inFolder, root, signer } from './contract-cli.ts';
+
+const main = join(root, 'agent/main.ts');
+
+interface Ended {
+  readonly status: number | null;
+  readonly stderr: string;
+}
+
+/** Runs `triseed` to its end with standard output into the file `path`. */
+const triseedInto = (path: string, ...args: readonly string[]): Ended => {
+  const into = openSync(path, 'w');
+  try {
+    const stdio = ['ignore', into, 'pipe'] as const;
+    return spawnSync(process.execPath, [main, ...args], { stdio: [...stdio], encoding: 'utf8' });
+  } finally {
+    closeSync(into);
+  }
+};
+const triseed = (...args: readonly string[]): Ended => triseedInto('/dev/null', ...args);
+
+const idsIn = (text: string): readonly string[] => text.match(/^[A-Z]{3}\d{5}[IWE](?=:)/gm) ?? [];
+const isStack = /^\s+at .+:\d+:\d+\)?$/m;
+
+t.test('a result that standard output does not take is a failure', async (t) => {
+  const at = inFolder(t);
+  const sealing = ['contract', 'seal', at('plain.yaml'), '--cert', cert, '--key', signer];
+  t.equal(triseed(...sealing, '-o', at('user-data')).status, 0);
+  for (const args of [
+    ['contract', 'new'],
+    sealing,
+    ['contract', 'decrypt', at('user-data'), '--key', guest],
+    ['contract', 'validate', at('plain.yaml'), '--json'],
+    ['contract', 'seal', '--help'],
+    ['completion', 'bash'],
+    ['--version'],
+  ]) {
+    const { status, stderr } = triseedInto('/dev/full', ...args);
+    const name = args.slice(0, 2).join(' ');
+    t.equal(status, 3, name);
+    t.same(idsIn(stderr), ['TSD00010E'], `${name}: ${stderr}`);
+    t.notMatch(stderr, isStack, name);
+  }
+  const refused = triseedInto('/dev/full', 'contract', 'validate', at('absent'), '--json');
+  t.same(idsIn(refused.stderr), ['TSD00004E'], 'a command that failed tells that');
+});
+
+t.test('a file that takes only the beginning of a result is a failure', (t) => {
+  const script = `ulimit -f 1; exec "$0" "$1" contract new > "$2"`;
+  const part = join(t.testdir({}), 'part');
+  const { status, stderr } = spawnSync('bash', ['-c', script, process.execPath, main, part], { encoding: 'utf8' });
+  t.equal(statSync(part).size, 1024, 'there was no room for more');
+  t.equal(status, 3);
+  t.same(idsIn(stderr), ['TSD00010E'], stderr);
+  t.end();
+});
+
+t.test('a reader that has seen enough is no failure', async (t) => {
+  for (const args of ['contract new', '--version']) {
+    const { status, stderr } = spawnSync(
+      'bash',
+      ['-c', `set -o pipefail; "$0" "$1" ${args} | head -c 1 > /dev/null`, process.execPath, main],
+      { encoding: 'utf8' },
+    );
+    t.equal(status, 0, args);
+    t.equal(stderr, '', args);
+  }
+  // The reader is gone before anything is written.
+  const { stderr } = spawnSync('bash', [
+    '-c',
+    `"$0" "$1" contract new | true; exit "\${PIPESTATUS[0]}"`,
+    process.execPath,
+    main,
+  ]);
+  t.equal(stderr.toString(), '');
+});
+
+/** Resolves once `child` has said `words` on standard error. */
+const said = (child: ChildProcess, words: RegExp): Promise<void> =>
+  new Promise((resolve) => {
+    let text = '';
+    child.stderr?.setEncoding('utf8').on('data', (more: string) => {
+      text += more;
+      if (words.test(text)) resolve();
+    });
+  });
+
+t.test('a service goes on without its standard output, and tells in the end', async (t) => {
+  const into = openSync('/dev/full', 'w');
+  const child = spawn(process.execPath, [main, 'kms', 'serve', '--listen', '127.0.0.1:0', '--json'], {
+    stdio: ['ignore', into, 'pipe'],
+  });
+  closeSync(into);
+  let stderr = '';
+  child.stderr?.on('data', (more: Buffer) => {
+    stderr += more;
+  });
+  const ended = once(child, 'close');
+  await said(child, /127\.0\.0\.1:\d+/);
+  child.kill('SIGTERM');
+  t.equal((await ended)[0], 3);
+  t.same(idsIn(stderr), ['TSD00010E'], stderr);
+  t.notMatch(stderr, isStack);
+});

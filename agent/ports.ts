@@ -51,6 +51,8 @@ export interface Files {
   makeFolder(path: string, mode: number): Promise<void>;
   /** What is at `path` without following a final symbolic link. */
   kind(path: string): Promise<'absent' | 'file' | 'folder' | 'link' | 'other'>;
+  /** What `path` leads to through links; null when that is nothing. `mode` holds the permission bits. */
+  target(path: string): Promise<{ readonly isFile: boolean; readonly mode: number } | null>;
   list(path: string): Promise<readonly string[]>;
   /** True when the owner of the file may run it. Throws FILE_UNREADABLE, also when it does not exist. */
   isExecutable(path: string): Promise<boolean>;

@@ -81,7 +81,9 @@ const archive = async (host: Host, io: CommandIo, path: string, options: Archive
     );
   }
   if (json !== true || output !== undefined) {
-    await writeOutput(host, io, `${value}\n`, { output, input: folder, inPlace: false, mode: 0o644 });
+    // The folder may hold an .env, as compose reads it.
+    const mode = recipient === null ? 0o600 : 0o644;
+    await writeOutput(host, io, `${value}\n`, { output, input: folder, inPlace: false, mode });
   }
   for (const name of leftOut) io.stderr(`left out: ${printable(name)}\n`);
   io.stderr(
@@ -97,7 +99,8 @@ Examples:
 
 The text is the value of workload.compose.archive or workload.play.archive: base64 of a gzipped tar of what the folder
 holds. The same files give the same text on every machine: names are sorted, owners and times left out, of modes only
-"may be run" is kept. Links, devices and more than 16 MiB are refused, .git and .DS_Store left out.
+"may be run" is kept. Links, devices and more than 16 MiB are refused, .git and .DS_Store left out. A file with the text
+has mode 0600.
 
 With --cert the text is put into a token, as other tools call an encrypted base64-tgz. An archive key does not take
 tokens: to protect an archive, put it into the workload section and seal or encrypt that section.

@@ -41,11 +41,11 @@ const deliver = async (
   host: Host,
   io: CommandIo,
   text: string,
-  choice: Omit<OutputChoice, 'mode'>,
+  choice: OutputChoice,
   json: { readonly wanted: boolean; readonly facts: object; readonly documentKey: string },
 ): Promise<void> => {
   const isInDocument = json.wanted && choice.output === undefined && !choice.inPlace;
-  if (!isInDocument) await writeOutput(host, io, text, { ...choice, mode: 0o644 });
+  if (!isInDocument) await writeOutput(host, io, text, choice);
   if (!json.wanted) return;
   const document = isInDocument ? { [json.documentKey]: text.trimEnd() } : {};
   io.stdout(`${JSON.stringify({ ...json.facts, ...document }, null, 2)}\n`);
@@ -92,7 +92,8 @@ const encrypt = async (host: Host, io: CommandIo, file: string, options: Encrypt
     findings: outcome.findings,
   };
   const documentKey = section === undefined ? 'contract' : 'token';
-  await deliver(host, io, outcome.text, choice, { wanted: options.json === true, facts, documentKey });
+  const into = { ...choice, mode: 0o644 };
+  await deliver(host, io, outcome.text, into, { wanted: options.json === true, facts, documentKey });
   sayEncrypted(io, outcome, file);
 };
 
@@ -175,7 +176,8 @@ const sign = async (host: Host, io: CommandIo, file: string, options: SignOption
   if (outcome.kind === 'invalid') return invalid(io, outcome.findings, 'signed', options.json === true);
   const { fingerprint, signingKey, replaced, findings } = outcome;
   const facts = { signed: true, signer: fingerprint, signingKey, replaced, findings };
-  await deliver(host, io, outcome.text, choice, { wanted: options.json === true, facts, documentKey: 'contract' });
+  const into = { ...choice, mode: outcome.isOpen ? 0o600 : 0o644 };
+  await deliver(host, io, outcome.text, into, { wanted: options.json === true, facts, documentKey: 'contract' });
   saySigned(io, outcome, file);
 };
 
@@ -186,7 +188,8 @@ Examples:
   triseed contract sign contract.yaml --key signer.pem --signer-cert signer.crt -o signed.yaml
 
 The signature covers workload and env exactly as they stand: do not edit them afterwards. A plain env gets the
-signingKey line when it has none. Everything else stays byte for byte.`;
+signingKey line when it has none. Everything else stays byte for byte. A file with a plain section in it is written with
+mode 0600.`;
 
 export const signCommand = (host: Host, io: CommandIo): Command =>
   withProfile(new Command('sign').description('add signingKey to a plain env, and the signature'))

@@ -35,6 +35,7 @@ export interface OutputChoice {
   readonly input: string;
   /** The input itself is replaced. */
   readonly inPlace: boolean;
+  /** Of a new file. One that is replaced stays closed to whom it was closed. */
   readonly mode: number;
 }
 
@@ -50,7 +51,9 @@ export const writeOutput = async (
 ): Promise<void> => {
   const path = await assertOutput(host, choice);
   if (path === null) return io.stdout(bytes);
-  await host.files.writeAtomically(path, typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes, choice.mode);
+  const before = await host.files.target(path);
+  const mode = before === null ? choice.mode : choice.mode & before.mode;
+  await host.files.writeAtomically(path, typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes, mode);
 };
 
 /** Where a result goes: a path, or null for standard output. Throws USAGE. */

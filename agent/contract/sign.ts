@@ -41,6 +41,8 @@ export type SignOutcome =
       readonly replaced: boolean;
       /** Names of plain sections with line breaks: other tools may sign these without them. */
       readonly plainSections: readonly string[];
+      /** A section is no token: who reads the contract reads its seeds. */
+      readonly isOpen: boolean;
     };
 
 const refusal = (reason: string): AgentError => new AgentError('CONTRACT_NOT_SIGNABLE', { reason });
@@ -113,5 +115,6 @@ export const signContract = async (request: SignRequest): Promise<SignOutcome> =
     plainSections: sectionNames.filter(
       (name) => delivered.sections[name].form === 'text' && /[\r\n]/.test(delivered.sections[name].text),
     ),
+    isOpen: sectionNames.some((name) => delivered.sections[name].form !== 'token'),
   };
 };

@@ -21,6 +21,7 @@ import {
   renameSync,
   rmSync,
   statfsSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -173,6 +174,15 @@ export const files: Files = {
         chmodSync(made, mode);
     } catch (error) {
       throw unwritable(path, error);
+    }
+  },
+  target: async (path) => {
+    try {
+      const found = statSync(path);
+      return { isFile: found.isFile(), mode: found.mode & 0o777 };
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      throw unreadable(path, reasonOf(error), error);
     }
   },
   list: async (path) => {

@@ -1,11 +1,13 @@
 /** What becomes of results: standard output and `-o`, of the real process over real files, pipes and devices. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { cert, guest, inFolder, root, signer } from './contract-cli.ts';
+import { block, cert, env, guest, inFolder, root, signer } from './contract-cli.ts';
 
+const compose =
+  'services:\n  app:\n    image: example.com/app@sha256:0000000000000000000000000000000000000000000000000000000000000000\n';
 const main = join(root, 'agent/main.ts');
 
 interface Ended {
@@ -79,6 +81,48 @@ t.test('a reader that has seen enough is no failure', async (t) => {
     main,
   ]);
   t.equal(stderr.toString(), '');
+});
+
+const modeOf = (path: string): number => statSync(path).mode & 0o777;
+
+t.test('what can be read out of a file decides who may read it', (t) => {
+  const at = inFolder(t);
+  mkdirSync(at('app'));
+  writeFileSync(at('app/docker-compose.yaml'), compose);
+  writeFileSync(at('app/.env'), 'A=secret\n');
+  const sign = ['contract', 'sign', at('plain.yaml'), '--key', signer];
+  t.equal(triseed(...sign, '-o', at('signed')).status, 0);
+  t.equal(modeOf(at('signed')), 0o600, 'plain sections');
+  const encrypt = ['contract', 'encrypt', at('plain.yaml'), '--cert', cert];
+  t.equal(triseed(...encrypt, '-o', at('encrypted')).status, 0);
+  t.equal(modeOf(at('encrypted')), 0o644, 'tokens');
+  t.equal(triseed('contract', 'sign', at('encrypted'), '--key', signer, '-o', at('both')).status, 0);
+  t.equal(modeOf(at('both')), 0o644, 'tokens and a signature');
+  writeFileSync(at('half'), readFileSync(at('encrypted'), 'utf8').replace(/^env: .*$/m, `env: |\n${block(env)}`));
+  t.equal(triseed('contract', 'sign', at('half'), '--key', signer, '-o', at('half signed')).status, 0);
+  t.equal(modeOf(at('half signed')), 0o600, 'one plain section');
+  t.equal(triseed('contract', 'archive', at('app'), '-o', at('archive')).status, 0);
+  t.equal(modeOf(at('archive')), 0o600, 'an archive of a folder with an .env');
+  t.end();
+});
+
+t.test('a file that is replaced stays closed to whom it was closed', (t) => {
+  const at = inFolder(t);
+  for (const [before, after] of [
+    [0o600, 0o600],
+    [0o640, 0o640],
+    [0o666, 0o644],
+  ] as const) {
+    writeFileSync(at('out'), '');
+    chmodSync(at('out'), before);
+    const encrypt = ['contract', 'encrypt', at('plain.yaml'), '--cert', cert];
+    t.equal(triseed(...encrypt, '-o', at('out')).status, 0);
+    t.equal(modeOf(at('out')), after, before.toString(8));
+  }
+  chmodSync(at('plain.yaml'), 0o600);
+  t.equal(triseed('contract', 'encrypt', at('plain.yaml'), '--cert', cert, '--in-place').status, 0);
+  t.equal(modeOf(at('plain.yaml')), 0o600, 'in place');
+  t.end();
 });
 
 /** Resolves once `child` has said `words` on standard error. */

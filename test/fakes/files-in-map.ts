@@ -40,6 +40,12 @@ export const filesInMap = (given: Readonly<Record<string, string>> = {}): FilesI
         folders.set(folder, mode);
     },
     kind: async (path) => (files.has(path) ? 'file' : folders.has(path) ? 'folder' : 'absent'),
+    target: async (path) => {
+      const found = files.get(path);
+      if (found !== undefined) return { isFile: true, mode: found.mode };
+      const mode = folders.get(path);
+      return mode === undefined ? null : { isFile: false, mode };
+    },
     list: async (path) =>
       [...files.keys()].filter((name) => dirname(name) === path).map((name) => name.slice(path.length + 1)),
     isExecutable: async () => false,

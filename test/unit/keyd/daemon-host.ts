@@ -110,6 +110,7 @@ export const daemonHost = (outcomeOf: (line: string) => Outcome = () => 0): Daem
       remove: unused,
       resolve: unused,
       isExecutable: unused,
+      target: unused,
       isInMemory: unused,
     },
     disks: {

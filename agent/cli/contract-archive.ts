@@ -12,7 +12,7 @@ import { printable } from '../contract/shown-name.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
 import { type ProfileChoice, profileOf, profileOptions } from './contract-options.ts';
-import { writeOutput } from './documents.ts';
+import { assertOutput, folderOf, writeOutput } from './documents.ts';
 import type { CommandIo } from './io.ts';
 import { readRecipient } from './recipient.ts';
 
@@ -44,8 +44,7 @@ const folderAt = async (host: Host, path: string): Promise<string> => {
 };
 
 const isBelow = async (host: Host, file: string, folder: string): Promise<boolean> => {
-  const slash = file.lastIndexOf('/');
-  const parent = await host.files.resolve(slash === -1 ? '.' : file.slice(0, Math.max(1, slash)));
+  const parent = await folderOf(host, file);
   return parent !== null && (parent === folder || parent.startsWith(folder === '/' ? '/' : `${folder}/`));
 };
 
@@ -56,6 +55,7 @@ const archive = async (host: Host, io: CommandIo, path: string, options: Archive
   if (output !== undefined && output !== '-' && (await isBelow(host, output, folder))) {
     throw usage(`${output} lies in the folder itself, and the next archive would hold it`);
   }
+  await assertOutput(host, { output, input: folder, inPlace: false });
   const recipient = options.cert === undefined ? null : (await readRecipient(host, io, options.cert)).key;
   const outcome = await readFolder(host.files, folder);
   if (outcome.kind === 'refused') {

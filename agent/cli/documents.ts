@@ -56,7 +56,24 @@ export const writeOutput = async (
   await host.files.writeAtomically(path, typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes, mode);
 };
 
-/** Where a result goes: a path, or null for standard output. Throws USAGE. */
+/** The folder that `path` lies in, through links; null when it does not exist. */
+export const folderOf = (host: Host, path: string): Promise<string | null> => {
+  const slash = path.lastIndexOf('/');
+  return host.files.resolve(slash === -1 ? '.' : path.slice(0, Math.max(1, slash)));
+};
+
+/**
+ * Throws FILE_UNWRITABLE for what a new file must not take the place of: a rename(2) replaces devices, pipes and sockets like files.
+ * In /dev itself not even a link to a file, as /dev/stdout is one while standard output goes into a file.
+ */
+const assertReplaceable = async (host: Host, path: string): Promise<void> => {
+  const there = await host.files.target(path);
+  const isFile = there === null || there.isFile;
+  if (isFile && (await folderOf(host, path)) !== '/dev') return;
+  throw new AgentError('FILE_UNWRITABLE', { path, reason: 'not a regular file; - is standard output' });
+};
+
+/** Where a result goes: a path, or null for standard output. Throws USAGE, FILE_UNWRITABLE. */
 export const assertOutput = async (
   host: Host,
   { output, input, inPlace }: Omit<OutputChoice, 'mode'>,
@@ -65,9 +82,11 @@ export const assertOutput = async (
   if (inPlace) {
     if (input === '-') throw usage('--in-place needs a file, not standard input');
     if (output !== undefined) throw usage('--in-place and -o exclude each other');
+    await assertReplaceable(host, input);
     return input;
   }
   if (output === undefined || output === '-') return null;
+  await assertReplaceable(host, output);
   const [from, to] = [input === '-' ? null : await host.files.resolve(input), await host.files.resolve(output)];
   if (from !== null && from === to) throw usage(`${output} is the input; give --in-place to replace it`);
   return output;

@@ -1,9 +1,22 @@
 /** What becomes of results: standard output and `-o`, of the real process over real files, pipes and devices. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { assertOutput } from '../../agent/cli/documents.ts';
+import { filesInMap } from '../fakes/files-in-map.ts';
+import { hostOnFiles } from '../fakes/host-on-files.ts';
 import { block, cert, env, guest, inFolder, root, signer } from './contract-cli.ts';
 
 const compose =
@@ -123,6 +136,54 @@ t.test('a file that is replaced stays closed to whom it was closed', (t) => {
   t.equal(triseed('contract', 'encrypt', at('plain.yaml'), '--cert', cert, '--in-place').status, 0);
   t.equal(modeOf(at('plain.yaml')), 0o600, 'in place');
   t.end();
+});
+
+const nodeOf = (path: string): readonly unknown[] => {
+  const { mode, rdev, ino } = lstatSync(path);
+  return [mode, rdev, ino];
+};
+
+t.test('what is no regular file is never replaced', (t) => {
+  const at = inFolder(t);
+  const sealing = ['contract', 'seal', at('plain.yaml'), '--cert', cert, '--key', signer];
+  t.equal(triseed(...sealing, '-o', at('user-data')).status, 0);
+  mkdirSync(at('app'));
+  writeFileSync(at('app/docker-compose.yaml'), compose);
+  mkdirSync(at('folder'));
+  execFileSync('mkfifo', [at('pipe')]);
+  symlinkSync('pipe', at('link to a pipe'));
+  symlinkSync('/dev/null', at('link to a device'));
+  const nodes = ['folder', 'pipe', 'link to a pipe', 'link to a device'];
+  // Only root may make one, and not in every container.
+  if (spawnSync('mknod', [at('device'), 'c', '1', '3']).status === 0) nodes.push('device');
+  const commands = {
+    seal: sealing,
+    encrypt: ['contract', 'encrypt', at('plain.yaml'), '--cert', cert],
+    sign: ['contract', 'sign', at('plain.yaml'), '--key', signer],
+    decrypt: ['contract', 'decrypt', at('user-data'), '--key', guest],
+    archive: ['contract', 'archive', at('app')],
+    'a key that is not read': ['contract', 'decrypt', at('user-data'), '--key', at('absent')],
+  };
+  for (const [name, args] of Object.entries(commands))
+    for (const node of nodes) {
+      const before = nodeOf(at(node));
+      const { status, stderr } = triseed(...args, '-o', at(node));
+      t.equal(status, 3, `${name}, ${node}`);
+      t.same(idsIn(stderr), ['TSD00005E'], `${name}, ${node}: ${stderr}`);
+      t.same(nodeOf(at(node)), before, `${name}, ${node}: is what it was`);
+    }
+  symlinkSync('user-data', at('link'));
+  t.equal(triseed(...sealing, '-o', at('link')).status, 0, 'a link to a file');
+  t.end();
+});
+
+t.test('links of the system are never replaced, whatever they lead to', async (t) => {
+  const folder = filesInMap({ '/dev/stdout': 'where standard output goes', '/dev/shm/out': 'a file in memory' });
+  await folder.makeFolder('/dev/shm', 0o755);
+  const host = { ...hostOnFiles(), files: folder };
+  const choice = { input: '-', inPlace: false };
+  await t.rejects(assertOutput(host, { ...choice, output: '/dev/stdout' }), { code: 'FILE_UNWRITABLE' });
+  t.equal(await assertOutput(host, { ...choice, output: '/dev/shm/out' }), '/dev/shm/out');
 });
 
 /** Resolves once `child` has said `words` on standard error. */

@@ -60,7 +60,8 @@ interface DecryptOptions extends KeyOptions {
 }
 
 const decrypt = async (host: Host, io: CommandIo, file: string, options: DecryptOptions): Promise<void> => {
-  const choice = { output: options.output, input: file, inPlace: options.inPlace === true };
+  const reads = [options.key, options.keyPassphraseFile];
+  const choice = { output: options.output, input: file, reads, inPlace: options.inPlace === true };
   await assertOutput(host, choice);
   const text = (await readInput(host, io, file, maximumTokenBytes)).toString('latin1');
   if (!isToken(text)) throw notOpened(file, 'it is not encrypted');

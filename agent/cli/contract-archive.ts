@@ -55,7 +55,8 @@ const archive = async (host: Host, io: CommandIo, path: string, options: Archive
   if (output !== undefined && output !== '-' && (await isBelow(host, output, folder))) {
     throw usage(`${output} lies in the folder itself, and the next archive would hold it`);
   }
-  await assertOutput(host, { output, input: folder, inPlace: false });
+  const choice = { output, input: folder, reads: [options.cert], inPlace: false };
+  await assertOutput(host, choice);
   const recipient = options.cert === undefined ? null : (await readRecipient(host, io, options.cert)).key;
   const outcome = await readFolder(host.files, folder);
   if (outcome.kind === 'refused') {
@@ -83,7 +84,7 @@ const archive = async (host: Host, io: CommandIo, path: string, options: Archive
   if (json !== true || output !== undefined) {
     // The folder may hold an .env, as compose reads it.
     const mode = recipient === null ? 0o600 : 0o644;
-    await writeOutput(host, io, `${value}\n`, { output, input: folder, inPlace: false, mode });
+    await writeOutput(host, io, `${value}\n`, { ...choice, mode });
   }
   for (const name of leftOut) io.stderr(`left out: ${printable(name)}\n`);
   io.stderr(

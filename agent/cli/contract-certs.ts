@@ -172,7 +172,9 @@ interface RequestOptions {
 const request = async (host: Host, io: CommandIo, options: RequestOptions): Promise<void> => {
   const { commonName, subject: file, output } = options;
   if ((commonName === undefined) === (file === undefined)) throw usage('give either --common-name or --subject');
-  await assertOutput(host, { output, input: options.key, inPlace: false });
+  const reads = [options.key, options.keyPassphraseFile, file];
+  const choice = { output, input: '-', reads, inPlace: false, mode: 0o644 };
+  await assertOutput(host, choice);
   const key = await readKey(host, io, options.key, options.keyPassphraseFile);
   let subject: Subject = { commonName: commonName ?? '' };
   if (file !== undefined) {
@@ -182,7 +184,6 @@ const request = async (host: Host, io: CommandIo, options: RequestOptions): Prom
   } else if (commonName === undefined || commonName === '' || commonName.length > 64) {
     throw usage('--common-name takes 1 to 64 characters');
   }
-  const choice = { output, input: options.key, inPlace: false, mode: 0o644 };
   await writeOutput(host, io, await makeRequest(key, subject), choice);
 };
 

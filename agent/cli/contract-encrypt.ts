@@ -26,9 +26,9 @@ interface Destination {
 }
 
 /** Where the document goes; with --json and no file it goes into the JSON. */
-const choiceOf = (file: string, options: Destination): Omit<OutputChoice, 'mode'> => {
+const choiceOf = (file: string, options: Destination, reads: OutputChoice['reads']): Omit<OutputChoice, 'mode'> => {
   if (options.json === true && options.output === '-') throw usage('--json and -o - both claim standard output');
-  return { output: options.output, input: file, inPlace: options.inPlace === true };
+  return { output: options.output, input: file, reads, inPlace: options.inPlace === true };
 };
 
 const invalid = (io: CommandIo, findings: readonly Finding[], what: 'encrypted' | 'signed', json: boolean): void => {
@@ -70,7 +70,7 @@ const sayEncrypted = (io: CommandIo, outcome: Extract<EncryptOutcome, { kind: 'e
 };
 
 const encrypt = async (host: Host, io: CommandIo, file: string, options: EncryptOptions): Promise<void> => {
-  const choice = choiceOf(file, options);
+  const choice = choiceOf(file, options, [options.cert]);
   await assertOutput(host, choice);
   const { section } = options;
   const profile = profileOf(options);
@@ -156,7 +156,13 @@ const saySigned = (io: CommandIo, outcome: Extract<SignOutcome, { kind: 'signed'
 };
 
 const sign = async (host: Host, io: CommandIo, file: string, options: SignOptions): Promise<void> => {
-  const choice = choiceOf(file, options);
+  const choice = choiceOf(file, options, [
+    options.key,
+    options.keyPassphraseFile,
+    options.decryptKey,
+    options.decryptKeyPassphraseFile,
+    options.signerCert,
+  ]);
   assertCertificateOptions(options);
   await assertOutput(host, choice);
   const signer = await readKey(host, io, options.key, options.keyPassphraseFile);

@@ -135,7 +135,8 @@ const plainContract = (bytes: Uint8Array, { sections, attestationPublicKey }: Op
 };
 
 const decrypt = async (host: Host, io: CommandIo, file: string, options: DecryptOptions): Promise<void> => {
-  const choice = { output: options.output, input: file, inPlace: options.inPlace === true };
+  const reads = [options.key, options.keyPassphraseFile];
+  const choice = { output: options.output, input: file, reads, inPlace: options.inPlace === true };
   await assertOutput(host, choice);
   const key = await readKey(host, io, options.key, options.keyPassphraseFile);
   assertImplicitRejection(key);

@@ -23,7 +23,12 @@ import {
 import { assertOutput, readInput, writeOutput } from './documents.ts';
 import type { CommandIo } from './io.ts';
 import { readRecipient } from './recipient.ts';
-import { assertCertificateOptions, type SigningCertificateOptions, signingKeyPem } from './signing-certificate.ts';
+import {
+  assertCertificateOptions,
+  filesOfCertificate,
+  type SigningCertificateOptions,
+  signingKeyPem,
+} from './signing-certificate.ts';
 
 const usage = (reason: string): AgentError => new AgentError('USAGE', { reason });
 
@@ -137,9 +142,20 @@ const reportSeal = (io: CommandIo, sealed: Extract<SealOutcome, { kind: 'sealed'
   io.stderr(`encrypted ${encrypted.join(', ') || 'nothing'}${unchanged}; signed by ${fingerprint}\n`);
 };
 
+/** The sealing before, given with --keep, may well be replaced. */
+const readBeside = (options: SealOptions) => [
+  options.cert,
+  options.key,
+  options.keyPassphraseFile,
+  options.decryptKey,
+  options.decryptKeyPassphraseFile,
+  ...filesOfCertificate(options),
+];
+
 const seal = async (host: Host, io: CommandIo, file: string, options: SealOptions): Promise<void> => {
   assertSealOptions(options);
-  const choice = { output: options.output, input: file, inPlace: options.inPlace === true };
+  const { output, inPlace } = options;
+  const choice = { output, input: file, reads: readBeside(options), inPlace: inPlace === true };
   await assertOutput(host, choice);
   const bytes = await readInput(host, io, file, maximumContractBytes);
   const { key: recipient } = await readRecipient(host, io, options.cert);

@@ -33,6 +33,8 @@ export interface OutputChoice {
   /** From `-o`; undefined and `-` mean standard output. */
   readonly output: string | undefined;
   readonly input: string;
+  /** Every other file that the command reads and the result must not replace: keys, certificates, passphrases. */
+  readonly reads: readonly (string | undefined)[];
   /** The input itself is replaced. */
   readonly inPlace: boolean;
   /** Of a new file. One that is replaced stays closed to whom it was closed. */
@@ -40,7 +42,7 @@ export interface OutputChoice {
 }
 
 /**
- * Writes a result. Throws USAGE when it would land on the input without `--in-place`, FILE_UNWRITABLE.
+ * Writes a result. Throws USAGE when it would land on the input without `--in-place`, or on another file that is read, FILE_UNWRITABLE.
  * Checked before anything is computed through `assertOutput`.
  */
 export const writeOutput = async (
@@ -73,21 +75,27 @@ const assertReplaceable = async (host: Host, path: string): Promise<void> => {
   throw new AgentError('FILE_UNWRITABLE', { path, reason: 'not a regular file; - is standard output' });
 };
 
+const isOneFile = async (host: Host, path: string | undefined, other: string): Promise<boolean> => {
+  if (path === undefined || path === '-') return false;
+  const resolved = await host.files.resolve(path);
+  return resolved !== null && resolved === (await host.files.resolve(other));
+};
+
 /** Where a result goes: a path, or null for standard output. Throws USAGE, FILE_UNWRITABLE. */
 export const assertOutput = async (
   host: Host,
-  { output, input, inPlace }: Omit<OutputChoice, 'mode'>,
+  { output, input, reads, inPlace }: Omit<OutputChoice, 'mode'>,
 ): Promise<string | null> => {
   const usage = (reason: string): AgentError => new AgentError('USAGE', { reason });
-  if (inPlace) {
-    if (input === '-') throw usage('--in-place needs a file, not standard input');
-    if (output !== undefined) throw usage('--in-place and -o exclude each other');
-    await assertReplaceable(host, input);
-    return input;
-  }
-  if (output === undefined || output === '-') return null;
-  await assertReplaceable(host, output);
-  const [from, to] = [input === '-' ? null : await host.files.resolve(input), await host.files.resolve(output)];
-  if (from !== null && from === to) throw usage(`${output} is the input; give --in-place to replace it`);
-  return output;
+  if (inPlace && input === '-') throw usage('--in-place needs a file, not standard input');
+  if (inPlace && output !== undefined) throw usage('--in-place and -o exclude each other');
+  const path = inPlace ? input : output;
+  if (path === undefined || path === '-') return null;
+  await assertReplaceable(host, path);
+  if (!inPlace && (await isOneFile(host, input, path)))
+    throw usage(`${path} is the input; give --in-place to replace it`);
+  for (const read of reads)
+    if (await isOneFile(host, read, path))
+      throw usage(`${path} is read, too, and the result would replace it; name another file with -o`);
+  return path;
 };

@@ -28,6 +28,14 @@ export interface SigningCertificateOptions {
   readonly csr?: string;
 }
 
+/** What is read for it. */
+export const filesOfCertificate = ({ signerCert, caCert, caKey, csr }: SigningCertificateOptions) => [
+  signerCert,
+  caCert,
+  caKey,
+  csr,
+];
+
 const usage = (reason: string): AgentError => new AgentError('USAGE', { reason });
 const unusable = (path: string, reason: string): AgentError => new AgentError('KEY_UNUSABLE', { path, reason });
 

@@ -8,16 +8,20 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import t from 'tap';
+import { attestationCommand } from '../../agent/cli/attestation.ts';
+import { contractCommand } from '../../agent/cli/contract.ts';
 import { assertOutput } from '../../agent/cli/documents.ts';
+import { callCommand } from '../fakes/command-line.ts';
 import { filesInMap } from '../fakes/files-in-map.ts';
 import { hostOnFiles } from '../fakes/host-on-files.ts';
-import { block, cert, env, guest, inFolder, root, signer } from './contract-cli.ts';
+import { block, cert, env, guest, inFolder, keyFile, now, root, signer } from './contract-cli.ts';
 
 const compose =
   'services:\n  app:\n    image: example.com/app@sha256:0000000000000000000000000000000000000000000000000000000000000000\n';
@@ -39,6 +43,10 @@ const triseedInto = (path: string, ...args: readonly string[]): Ended => {
   }
 };
 const triseed = (...args: readonly string[]): Ended => triseedInto('/dev/null', ...args);
+
+/** The same in this process, for long tables. */
+const called = ([group, ...args]: readonly string[]): Promise<Ended> =>
+  callCommand(group === 'contract' ? contractCommand : attestationCommand, args, { at: now });
 
 const idsIn = (text: string): readonly string[] => text.match(/^[A-Z]{3}\d{5}[IWE](?=:)/gm) ?? [];
 const isStack = /^\s+at .+:\d+:\d+\)?$/m;
@@ -143,7 +151,7 @@ const nodeOf = (path: string): readonly unknown[] => {
   return [mode, rdev, ino];
 };
 
-t.test('what is no regular file is never replaced', (t) => {
+t.test('what is no regular file is never replaced', async (t) => {
   const at = inFolder(t);
   const sealing = ['contract', 'seal', at('plain.yaml'), '--cert', cert, '--key', signer];
   t.equal(triseed(...sealing, '-o', at('user-data')).status, 0);
@@ -167,23 +175,103 @@ t.test('what is no regular file is never replaced', (t) => {
   for (const [name, args] of Object.entries(commands))
     for (const node of nodes) {
       const before = nodeOf(at(node));
-      const { status, stderr } = triseed(...args, '-o', at(node));
+      const { status, stderr } = await called([...args, '-o', at(node)]);
       t.equal(status, 3, `${name}, ${node}`);
       t.same(idsIn(stderr), ['TSD00005E'], `${name}, ${node}: ${stderr}`);
       t.same(nodeOf(at(node)), before, `${name}, ${node}: is what it was`);
     }
+  t.equal(triseed(...sealing, '-o', at('pipe')).status, 3, 'of the process, too');
   symlinkSync('user-data', at('link'));
   t.equal(triseed(...sealing, '-o', at('link')).status, 0, 'a link to a file');
-  t.end();
 });
 
 t.test('links of the system are never replaced, whatever they lead to', async (t) => {
   const folder = filesInMap({ '/dev/stdout': 'where standard output goes', '/dev/shm/out': 'a file in memory' });
   await folder.makeFolder('/dev/shm', 0o755);
   const host = { ...hostOnFiles(), files: folder };
-  const choice = { input: '-', inPlace: false };
+  const choice = { input: '-', reads: [], inPlace: false };
   await t.rejects(assertOutput(host, { ...choice, output: '/dev/stdout' }), { code: 'FILE_UNWRITABLE' });
   t.equal(await assertOutput(host, { ...choice, output: '/dev/shm/out' }), '/dev/shm/out');
+});
+
+t.test('no result replaces a key or anything else that was read', async (t) => {
+  const at = inFolder(t);
+  const copy = (name: string, from: string): string => {
+    writeFileSync(at(name), readFileSync(from));
+    return at(name);
+  };
+  const [key, opening, recipient, own] = [
+    copy('signer.pem', signer),
+    copy('guest.pem', guest),
+    copy('guest.crt', cert),
+    copy('signer.crt', keyFile('signer.crt')),
+  ];
+  const sealing = ['contract', 'seal', at('plain.yaml'), '--cert', recipient, '--key', key];
+  t.equal(triseed(...sealing, '-o', at('user-data')).status, 0);
+  const passphrase = at('passphrase');
+  const subject = at('subject.json');
+  writeFileSync(passphrase, 'one\n');
+  writeFileSync(subject, '{"CN": "somebody"}');
+  const record = copy('record.enc', at('user-data'));
+  writeFileSync(record, /^env: (.*)$/m.exec(readFileSync(at('user-data'), 'utf8'))?.[1] ?? '');
+  mkdirSync(at('app'));
+  writeFileSync(at('app/docker-compose.yaml'), compose);
+  const sign = ['contract', 'sign', at('plain.yaml'), '--key', key];
+  const decrypt = ['contract', 'decrypt', at('user-data'), '--key', opening];
+  const days = ['--expires-days', '9', '--ca-cert', own, '--ca-key', opening, '--csr', subject];
+  const table: readonly (readonly [readonly string[], readonly string[]])[] = [
+    [sealing, [key, recipient]],
+    [
+      [...sealing, '--decrypt-key', opening, '--decrypt-key-passphrase-file', passphrase],
+      [opening, passphrase],
+    ],
+    [
+      [...sealing, ...days],
+      [own, opening, subject],
+    ],
+    [
+      [...sealing, '--signer-cert', own, '--key-passphrase-file', passphrase],
+      [own, passphrase],
+    ],
+    [['contract', 'encrypt', at('plain.yaml'), '--cert', recipient], [recipient]],
+    [
+      [...sign, '--signer-cert', own, '--key-passphrase-file', passphrase],
+      [key, own, passphrase],
+    ],
+    [
+      [...sign, '--decrypt-key', opening, '--decrypt-key-passphrase-file', passphrase],
+      [opening, passphrase],
+    ],
+    [
+      [...decrypt, '--key-passphrase-file', passphrase],
+      [opening, passphrase],
+    ],
+    [['contract', 'archive', at('app'), '--cert', recipient], [recipient]],
+    [
+      ['contract', 'certs', 'request', '--key', key, '--subject', subject],
+      [key, subject],
+    ],
+    [
+      ['attestation', 'decrypt', record, '--key', opening, '--key-passphrase-file', passphrase],
+      [opening, passphrase],
+    ],
+  ];
+  for (const [args, reads] of table)
+    for (const file of reads) {
+      const before = readFileSync(file);
+      const name = `${args.slice(0, 2).join(' ')}, ${basename(file)}`;
+      symlinkSync(file, at('link'));
+      for (const output of [file, at('link')]) {
+        const { status, stderr } = await called([...args, '-o', output]);
+        t.equal(status, 2, `${name}: ${stderr}`);
+        t.same(idsIn(stderr), ['TSD00002E'], name);
+      }
+      t.strictSame(readFileSync(file), before, `${name}: as it was`);
+      rmSync(at('link'));
+    }
+  t.equal(triseed(...decrypt, '-o', opening).status, 2, 'of the process, too');
+  t.strictSame(readFileSync(opening), readFileSync(guest));
+  t.equal(triseed(...sealing, '--keep', at('user-data'), '-o', at('user-data')).status, 0, 'the sealing before');
 });
 
 /** Resolves once `child` has said `words` on standard error. */

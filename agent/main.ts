@@ -20,7 +20,8 @@ process.on('SIGUSR1', () => {});
 process.umask(0o077);
 
 const stopping = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort(signal));
+/** How many questions wait for a person; a signal answers them. */
+let questions = 0;
 
 const openJournal = async (): Promise<JournalSink> => {
   const { isJournalStream, stderrJournal } = await import('./host/journal.ts');
@@ -62,8 +63,14 @@ const contextOver = ({ journal }: JournalSink, io: CommandIo): ProgramContext =>
   };
   const calendar: ProgramContext['calendar'] = async (expression, work) =>
     (await import('./host/calendar.ts')).calendar(expression, work);
-  const ask: ProgramContext['ask'] = async (question, signal) =>
-    (await import('./host/ask.ts')).askTerminal(question, signal);
+  const ask: ProgramContext['ask'] = async (question, signal) => {
+    questions += 1;
+    try {
+      return await (await import('./host/ask.ts')).askTerminal(question, signal);
+    } finally {
+      questions -= 1;
+    }
+  };
   const credentialsFolder = process.env.CREDENTIALS_DIRECTORY ?? null;
   const { signal } = stopping;
   const keyServices: ProgramContext['keyServices'] = async () => ({
@@ -84,6 +91,24 @@ const unattended = new Set(['boot', 'keyd', 'network', 'logging', 'notices']);
 /** A stage of the start that waits for a key, a disk or a server ends at once when the guest shuts down; every cut of it is an ordinary state. */
 const isStage = ([first, second]: readonly string[]): boolean =>
   first === 'boot' || first === 'network' || (first === 'logging' && second === 'configure');
+
+/** Services finish what they do before they end, also when they are asked to while they start. */
+const isService = (given: readonly string[]): boolean => lasts(given) || (given[0] === 'kms' && given[1] === 'serve');
+
+/** As the signal would have ended it, without its half of a file. */
+const endBy = async (signal: NodeJS.Signals): Promise<void> => {
+  (await import('./host/files.ts')).discardUnfinished();
+  process.kill(process.pid, signal);
+};
+
+/** A signal that nobody waits for has its default effect, signal(7): a command that only works must not have to be asked twice. */
+const hearSignals = (given: readonly string[]): void => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      if (isStage(given) || isService(given) || questions > 0) stopping.abort(signal);
+      else void endBy(signal);
+    });
+};
 
 /** What a stage prints is an announcement: a guest does not wait for its console to take it. */
 const printsResult = (given: readonly string[]): boolean => !isStage(given) || given.includes('--dry-run');
@@ -139,6 +164,7 @@ const main = async (): Promise<void> => {
     process.stdout.write(`${version}\n`);
     return;
   }
+  hearSignals(given);
   // Where /etc/localtime does not lead to a zone by name, the first date reads every zone of the system to find it: 25 ms
   // of a boot (ICU, detectHostTimeZone). What stages say is in UTC; daemons have calendars, which follow the guest's zone.
   if (isStage(given)) process.env.TZ = 'UTC';

@@ -78,10 +78,19 @@ const read: Files['read'] = async (path, maxBytes) => {
   }
 };
 
+/** Files made here that are not yet what they are made for. */
+const unfinished = new Set<string>();
+
+/** Removes what is being written: before this process ends in the midst of it. */
+export const discardUnfinished = (): void => {
+  for (const path of unfinished) rmSync(path, { force: true });
+};
+
 /** The bytes are on the disk; the file's name is when its folder is flushed, fsync(2). */
 const create = async (path: string, bytes: Uint8Array, mode: number): Promise<void> => {
   try {
     const descriptor = openSync(path, 'wx', mode);
+    unfinished.add(path);
     try {
       writeFileSync(descriptor, bytes);
       // The umask of this process is for secrets; a file gets the mode that was asked for, once it is whole.
@@ -91,6 +100,7 @@ const create = async (path: string, bytes: Uint8Array, mode: number): Promise<vo
       closeSync(descriptor);
     }
   } catch (error) {
+    unfinished.delete(path);
     throw unwritable(path, error);
   }
 };
@@ -110,6 +120,8 @@ const writeNew: Files['writeNew'] = async (path, bytes, mode) => {
     await syncFolder(dirname(path));
   } catch (error) {
     throw unwritable(path, error);
+  } finally {
+    unfinished.delete(path);
   }
 };
 
@@ -119,9 +131,11 @@ const writeAtomically: Files['writeAtomically'] = async (path, bytes, mode) => {
     rmSync(temporary, { force: true });
     await create(temporary, bytes, mode);
     renameSync(temporary, path);
+    unfinished.delete(temporary);
     await syncFolder(dirname(path));
   } catch (error) {
     rmSync(temporary, { force: true });
+    unfinished.delete(temporary);
     if (error instanceof AgentError) throw new AgentError('FILE_UNWRITABLE', { path, reason: reasonOf(error.cause) });
     throw unwritable(path, error);
   }

@@ -301,3 +301,16 @@ t.test('a service goes on without its standard output, and tells in the end', as
   t.same(idsIn(stderr), ['TSD00010E'], stderr);
   t.notMatch(stderr, isStack);
 });
+
+t.test('one signal ends a command that waits for its input', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const child = spawn(process.execPath, [main, 'contract', 'validate', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
+    const ended = once(child, 'close');
+    // More than a pipe holds: once it is taken, the command is reading.
+    await new Promise((resolve) => child.stdin.write(Buffer.alloc(256 * 1024, '#'), resolve));
+    child.kill(signal);
+    const late = setTimeout(() => child.kill('SIGKILL'), 5000);
+    t.same(await ended, [null, signal]);
+    clearTimeout(late);
+  }
+});

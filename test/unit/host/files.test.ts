@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AgentError } from '../../../agent/errors.ts';
-import { files } from '../../../agent/host/files.ts';
+import { discardUnfinished, files } from '../../../agent/host/files.ts';
 
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
 const rejectsWith = async (t: Test, work: Promise<unknown>, code: string, what: string): Promise<void> => {
@@ -70,6 +70,24 @@ t.test('atomic replacement leaves one whole file and no other', async (t) => {
   );
 });
 
+t.test('a process that ends in the midst of writing leaves no half of a file', async (t) => {
+  const folder = t.testdir({ old: 'old' });
+  const at = (name: string): string => join(folder, name);
+  const writing = [
+    files.writeAtomically(at('old'), Buffer.from('secret'), 0o600),
+    files.writeNew(at('new'), Buffer.from('secret'), 0o600),
+  ];
+  t.equal(readdirSync(folder).length, 3, 'both have begun');
+  discardUnfinished();
+  t.strictSame(readdirSync(folder), ['old']);
+  await Promise.allSettled(writing);
+  await files.writeAtomically(at('old'), Buffer.from('new'), 0o600);
+  await files.writeNew(at('new'), Buffer.from('new'), 0o600);
+  discardUnfinished();
+  t.strictSame(readdirSync(folder), ['new', 'old'], 'what is finished stays');
+  t.equal(readFileSync(at('old'), 'utf8'), 'new');
+});
+
 t.test('sparse files', async (t) => {
   const path = join(t.testdir({}), 'header');
   const pieces = [
@@ -94,7 +112,7 @@ t.test(
     // The test runner's preload, which answers the signal by dying, stays out.
     const limited = `unset NODE_OPTIONS; trap '' XFSZ; ulimit -f 100; exec "$0" --input-type=module-typescript --eval "$1"`;
     const script = `
-    import { files } from ${JSON.stringify(new URL('../../../agent/host/files.ts', import.meta.url).href)};
+    import { discardUnfinished, files } from ${JSON.stringify(new URL('../../../agent/host/files.ts', import.meta.url).href)};
     const pieces = [{ offset: 0, bytes: Buffer.alloc(200 * 1024, 1) }];
     await files.writeSparse(${JSON.stringify(join(folder, 'header'))}, 0, pieces, 0o600).then(
       () => console.log('written'),

@@ -4,6 +4,7 @@ import type { SectionName } from '../contract/types.ts';
 import { generateKey, selfSignedCertificate } from '../contract/webcrypto.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
+import type { Secret } from '../secret.ts';
 import { type ProfileChoice, parseDays, profileOf, profileOptions } from './contract-options.ts';
 import { contractTemplate } from './contract-template.ts';
 import { readPassphrase } from './documents.ts';
@@ -22,6 +23,13 @@ interface KeygenOptions {
   readonly keyPassphraseFile?: string;
 }
 
+/** As readPassphrase. An empty one opens keys that were made with it, but must not protect a new one. */
+const readNewPassphrase = async (host: Host, path: string | undefined): Promise<Secret | null> => {
+  const passphrase = await readPassphrase(host, path);
+  if (path === undefined || passphrase?.length !== 0) return passphrase;
+  throw new AgentError('KEY_UNUSABLE', { path, reason: 'it is empty, and a passphrase is to protect the new key' });
+};
+
 const keygen = async (host: Host, io: CommandIo, options: KeygenOptions): Promise<void> => {
   const { outKey, outCert, days } = options;
   for (const path of [outKey, outCert]) {
@@ -29,7 +37,7 @@ const keygen = async (host: Host, io: CommandIo, options: KeygenOptions): Promis
       throw new AgentError('FILE_UNWRITABLE', { path, reason: 'it exists already and keys are never overwritten' });
     }
   }
-  const passphrase = await readPassphrase(host, options.keyPassphraseFile);
+  const passphrase = await readNewPassphrase(host, options.keyPassphraseFile);
   const key = await generateKey();
   const certificate = await selfSignedCertificate(
     key,

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   closeSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -272,6 +273,19 @@ t.test('no result replaces a key or anything else that was read', async (t) => {
   t.equal(triseed(...decrypt, '-o', opening).status, 2, 'of the process, too');
   t.strictSame(readFileSync(opening), readFileSync(guest));
   t.equal(triseed(...sealing, '--keep', at('user-data'), '-o', at('user-data')).status, 0, 'the sealing before');
+});
+
+t.test('no key is made under an empty passphrase', (t) => {
+  const at = inFolder(t);
+  for (const empty of ['', '\n', '\r\n']) {
+    writeFileSync(at('passphrase'), empty);
+    const pair = ['--out-key', at('key'), '--out-cert', at('cert')];
+    const { status, stderr } = triseed('contract', 'keygen', ...pair, '--key-passphrase-file', at('passphrase'));
+    t.equal(status, 3, JSON.stringify(empty));
+    t.same(idsIn(stderr), ['TSD05009E'], stderr);
+    t.notOk(existsSync(at('key')) || existsSync(at('cert')), 'nothing is written');
+  }
+  t.end();
 });
 
 /** Resolves once `child` has said `words` on standard error. */

@@ -1,4 +1,5 @@
 /** Contract commands that look: validate, decrypt, verify. */
+import { isUtf8 } from 'node:buffer';
 import type { KeyObject } from 'node:crypto';
 import { Command, Option } from 'commander';
 import { checkContractContent, checkSectionContent } from '../contract/content/check-content.ts';
@@ -15,6 +16,7 @@ import type { Finding, OpenedContract, SectionName } from '../contract/types.ts'
 import { verifyContract } from '../contract/verify.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../ports.ts';
+import type { Secret } from '../secret.ts';
 import {
   type ProfileChoice,
   parseTime,
@@ -115,6 +117,7 @@ export const validateCommand = (host: Host, io: CommandIo): Command =>
 
 interface DecryptOptions {
   readonly key: string;
+  readonly section?: 'raw';
   readonly output?: string;
   readonly inPlace?: boolean;
   readonly keyPassphraseFile?: string;
@@ -134,6 +137,18 @@ const plainContract = (bytes: Uint8Array, { sections, attestationPublicKey }: Op
   return withPlainValues(ground.document, values);
 };
 
+/**
+ * What one token holds. Another key gives random bytes, whose padding looks right one time in 256 (no integrity tag: envelope.ts): what is
+ * no text came from one, unless the caller knows better. Throws CONTRACT_NOT_OPENED, the same for everything that is wrong.
+ */
+const openDocument = (token: string, key: KeyObject, mayBeBinary: boolean): Secret => {
+  const plaintext = openToken(token, key)?.plaintext ?? null;
+  if (plaintext !== null && (mayBeBinary || plaintext.expose((bytes) => isUtf8(bytes)))) return plaintext;
+  plaintext?.wipe();
+  const reason = 'the token does not open with this key, or holds no text (--section raw)';
+  throw new AgentError('CONTRACT_NOT_OPENED', { reason, findings: [] });
+};
+
 const decrypt = async (host: Host, io: CommandIo, file: string, options: DecryptOptions): Promise<void> => {
   const reads = [options.key, options.keyPassphraseFile];
   const choice = { output: options.output, input: file, reads, inPlace: options.inPlace === true };
@@ -143,15 +158,12 @@ const decrypt = async (host: Host, io: CommandIo, file: string, options: Decrypt
   const bytes = await readInput(host, io, file, maximumContractBytes);
   const text = bytes.toString('latin1');
   if (isToken(text) && parseToken(text) !== null) {
-    const opened = openToken(text, key);
-    if (opened === null) {
-      throw new AgentError('CONTRACT_NOT_OPENED', { reason: 'the token does not open with this key', findings: [] });
-    }
-    const { plaintext } = opened;
+    const plaintext = openDocument(text, key, options.section === 'raw');
     // One awaited call, so the bytes are not lent beyond it.
     await plaintext.expose((plain) => writeOutput(host, io, plain, { ...choice, mode: 0o600 }));
     return;
   }
+  if (options.section !== undefined) throw usage(`--section raw is for one token, and ${file} holds none`);
   const sealed = { kind: 'sealed', bytes, source: file, localHostname: null } as const;
   await writeOutput(host, io, plainContract(bytes, decryptContract(sealed, key)), { ...choice, mode: 0o600 });
 };
@@ -162,7 +174,8 @@ Examples:
   triseed contract decrypt token.txt --key guest-key.pem
 
 A file holding one token gives its plaintext, byte for byte; anything else is read as a contract, whose tokens are
-opened where they stand: comments, other keys and their order stay.
+opened where they stand: comments, other keys and their order stay. What is no UTF-8 text comes from a wrong key, as a rule,
+and is refused; --section raw gives it all the same.
 What comes out is secret: files are written with mode 0600.`;
 
 export const decryptCommand = (host: Host, io: CommandIo): Command =>
@@ -170,6 +183,7 @@ export const decryptCommand = (host: Host, io: CommandIo): Command =>
     .description('open one token, or every token of a contract')
     .argument('<file>', 'a token or a contract, or - for standard input')
     .requiredOption('--key <file>', 'private key of the guest')
+    .addOption(new Option('--section <section>', 'raw: the token may hold anything, not only text').choices(['raw']))
     .option('-o, --output <file>', 'write to this file instead of standard output')
     .option('--in-place', 'replace the input')
     .addOption(passphraseOption())

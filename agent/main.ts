@@ -92,8 +92,12 @@ const unattended = new Set(['boot', 'keyd', 'network', 'logging', 'notices']);
 const isStage = ([first, second]: readonly string[]): boolean =>
   first === 'boot' || first === 'network' || (first === 'logging' && second === 'configure');
 
-/** Services finish what they do before they end, also when they are asked to while they start. */
-const isService = (given: readonly string[]): boolean => lasts(given) || (given[0] === 'kms' && given[1] === 'serve');
+/**
+ * Services finish what they do before they end, also when they are asked to while they start; commands on volumes finish, too, and take
+ * away the copies of headers and partitions that they made in memory.
+ */
+const finishes = (given: readonly string[]): boolean =>
+  lasts(given) || (given[0] === 'kms' && given[1] === 'serve') || given[0] === 'volume';
 
 /** As the signal would have ended it, without its half of a file. */
 const endBy = async (signal: NodeJS.Signals): Promise<void> => {
@@ -105,7 +109,7 @@ const endBy = async (signal: NodeJS.Signals): Promise<void> => {
 const hearSignals = (given: readonly string[]): void => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => {
-      if (isStage(given) || isService(given) || questions > 0) stopping.abort(signal);
+      if (isStage(given) || finishes(given) || questions > 0) stopping.abort(signal);
       else void endBy(signal);
     });
 };

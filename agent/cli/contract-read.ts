@@ -101,6 +101,8 @@ Examples:
   triseed contract validate user-data --decrypt-key guest-key.pem --json
   triseed contract validate contract.yaml --strict --sarif > contract.sarif
 
+Whether the signature is good, and its key not expired, triseed contract verify tells.
+
 Exit status: 0 valid, 1 not valid (with --strict also for warnings), 2 wrong usage, 3 could not be read.`;
 
 export const validateCommand = (host: Host, io: CommandIo): Command =>

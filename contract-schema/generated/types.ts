@@ -809,7 +809,7 @@ export interface ContractConfiguration {
    */
   profile?: 'hpvs' | 'ccrt' | 'ccrv' | 'ccco';
   /**
-   * SHA-256 fingerprints of the public keys that may sign contracts; empty accepts any signer, and unsigned contracts, with a warning
+   * SHA-256 fingerprints of the public keys that may sign contracts; empty accepts any signer, and unsigned contracts, with a warning; of a contract with two plain sections whoever delivers it can move the border between them, so seal contracts
    *
    * Items: Lower-case hex SHA-256 of a SubjectPublicKeyInfo
    */

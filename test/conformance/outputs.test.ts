@@ -83,7 +83,7 @@ t.test('a result that standard output does not take is a failure', async (t) => 
     const { status, stderr } = triseedInto('/dev/full', ...args);
     const name = args.slice(0, 2).join(' ');
     t.equal(status, 3, name);
-    t.same(idsIn(stderr), ['TSD00010E'], `${name}: ${stderr}`);
+    t.same(idsIn(stderr), ['TSD00011E'], `${name}: ${stderr}`);
     t.notMatch(stderr, isStack, name);
   }
   const refused = triseedInto('/dev/full', 'contract', 'validate', at('absent'), '--json');
@@ -96,7 +96,7 @@ t.test('a file that takes only the beginning of a result is a failure', (t) => {
   const { status, stderr } = spawnSync('bash', ['-c', script, process.execPath, main, part], { encoding: 'utf8' });
   t.equal(statSync(part).size, 1024, 'there was no room for more');
   t.equal(status, 3);
-  t.same(idsIn(stderr), ['TSD00010E'], stderr);
+  t.same(idsIn(stderr), ['TSD00011E'], stderr);
   t.end();
 });
 
@@ -388,7 +388,7 @@ t.test('a service goes on without its standard output, and tells in the end', as
   await said(child, /127\.0\.0\.1:\d+/);
   child.kill('SIGTERM');
   t.equal((await ended)[0], 3);
-  t.same(idsIn(stderr), ['TSD00010E'], stderr);
+  t.same(idsIn(stderr), ['TSD00011E'], stderr);
   t.notMatch(stderr, isStack);
 });
 

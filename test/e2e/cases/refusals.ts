@@ -131,7 +131,6 @@ export const partitioning: readonly Refusal[] = [
     refused: 'VOLUME_DISK_AMBIGUOUS',
     because: /\/dev\/ubd\w.*\/dev\/ubd\w/,
   },
-  { key: 'missing', serials: [], refused: 'VOLUME_DISK_MISSING', because: /wanted a disk with serial number missing/ },
   { key: 'small', sizeMiB: 127, refused: 'VOLUME_DISK_TOO_SMALL', because: /at least 134217728 are needed/ },
   {
     key: 'small_partition',
@@ -140,6 +139,11 @@ export const partitioning: readonly Refusal[] = [
     refused: 'VOLUME_DISK_TOO_SMALL',
     because: /at least/,
   },
+];
+
+/** By itself: for a disk nobody waits once another volume is refused. */
+export const absent: readonly Refusal[] = [
+  { key: 'missing', serials: [], refused: 'VOLUME_DISK_MISSING', because: /wanted a disk with serial number missing/ },
 ];
 
 export const content: readonly Refusal[] = [

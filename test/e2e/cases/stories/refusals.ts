@@ -1,6 +1,6 @@
 /** What is refused: each with its message, the guest powered off, and the disk unchanged byte for byte. */
 import type { Test } from 'tap';
-import { content, copies, headers, keys, partitioning, shared } from '../refusals.ts';
+import { absent, content, copies, headers, keys, partitioning, shared } from '../refusals.ts';
 import { refuseAll } from '../refuse.ts';
 import type { Stage } from '../stage.ts';
 
@@ -25,6 +25,7 @@ export const refusals: Readonly<Record<string, (t: Test, stage: Stage) => Promis
     refuseAll(t, stage, 'partitioning', [...partitioning, { key: 'in_use', refused: 'VOLUME_DISK_IN_USE' }], {
       guest: inUse,
     }),
+  'a disk that does not come': (t, stage) => refuseAll(t, stage, 'absent', absent),
   'what is on the disk': (t, stage) => refuseAll(t, stage, 'content', content),
   'LUKS headers': (t, stage) => refuseAll(t, stage, 'headers', headers),
   'root keys that may not be used': async (t, stage) => {

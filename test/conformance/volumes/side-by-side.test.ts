@@ -19,14 +19,17 @@ const keys: Keys = { kms, main: await kms.createKey(), other: await kms.createKe
 
 let count = 0;
 
-const made = async (name: string): Promise<{ readonly folder: string; readonly machine: Machine }> => {
+const made = async (
+  name: string,
+  send = kms.http.send,
+): Promise<{ readonly folder: string; readonly machine: Machine }> => {
   const scenario = machineScenarios.find((one) => one.name === name);
   if (scenario === undefined) throw new Error(`no scenario ${name}`);
   count += 1;
   const folder = `${root}/${count}`;
   mkdirSync(folder);
   await scenario.make(folder, keys);
-  return { folder, machine: await machineOnFiles(folder, kms.http.send) };
+  return { folder, machine: await machineOnFiles(folder, send) };
 };
 const three = { entries: ['main'], rolls: false } as const;
 
@@ -94,5 +97,33 @@ t.test('while one volume is open nobody waits for another: its key is asked agai
     sleeps.every((open) => open === 0),
     'with nothing open',
   );
+  t.equal(machine.mappings.size, 0);
+});
+
+t.test('a key whose answer has become old while volumes are opened is asked again once', async (t) => {
+  const isAway = { now: false };
+  const { folder, machine } = await made('opened again', async (request) =>
+    isAway.now ? { kind: 'failure', failure: 'connect', detail: 'the service went away' } : kms.http.send(request),
+  );
+  const { clock } = machine.host;
+  const volume = { ...volumeOf(three, folder, keys), kmsTimeoutMinutes: 10 };
+  const preparation = { settings: settingsFor(machine.run, keys), startedAtMs: clock.monotonicMs() };
+  const prepared = await prepareAll(machine.host, [volume], preparation);
+  isAway.now = true;
+  let looks = 0;
+  const host = {
+    ...machine.host,
+    clock: {
+      ...clock,
+      // Young when all are looked at together, old when this one's turn comes.
+      monotonicMs: () => {
+        looks += 1;
+        return clock.monotonicMs() + (looks > 1 ? 30_000 : 0);
+      },
+    },
+  };
+  const beganMs = clock.monotonicMs();
+  await t.rejects(applyAll(host, prepared, preparation), { code: 'KMS_UNREACHABLE' });
+  t.equal(clock.monotonicMs() - beganMs, 0, 'milliseconds waited');
   t.equal(machine.mappings.size, 0);
 });
